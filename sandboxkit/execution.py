@@ -1,0 +1,54 @@
+"""Running commands to their end: starting one, feeding and collecting it at once, and judging what came of it."""
+
+from __future__ import annotations
+
+from sandboxkit.budget import Output
+from sandboxkit.errors import CommandError, CommandTimeout, DeadlineExceeded, ProviderError
+from sandboxkit.model import Command, Result
+from sandboxkit.process import PATIENCE, AsyncProcess
+from sandboxkit.provider import SandboxProvider
+
+START_LIMIT = 60.0
+"""Seconds that starting a command without a timeout may take."""
+
+
+async def start(
+    provider: SandboxProvider, sandbox_id: str, command: Command, *, max_output: int | None
+) -> AsyncProcess:
+    """Start a checked command; a start that outlasts the command's own timeout is that timeout."""
+    began = provider.world.now()
+    limit = None if command.timeout is None else began + command.timeout
+    try:
+        channel = await provider.start_process(
+            sandbox_id, command, until=began + START_LIMIT if limit is None else limit + PATIENCE
+        )
+    except DeadlineExceeded as exc:
+        if limit is None:
+            raise
+        raise CommandTimeout(
+            f"the command's {command.timeout:g} s were over before sandbox {sandbox_id} had started it: {exc}"
+        ) from exc
+    return AsyncProcess(provider, sandbox_id, command, channel, limit, max_output)
+
+
+async def execute(
+    provider: SandboxProvider, sandbox_id: str, command: Command, data: bytes, *, max_output: int | None
+) -> Result:
+    """Run a command to its end; whatever interrupts it ends its tree before the interruption goes on."""
+    process = await start(provider, sandbox_id, command, max_output=max_output)
+    output = Output(max_output)
+    try:
+        rest = memoryview(data)
+        while not process.ended:
+            rest = rest[await process.advance(rest) :]
+            while (chunk := process.take()) is not None:
+                output.add((chunk,))
+        if isinstance(process.error, CommandError):
+            for name, value in output.streams().items():
+                setattr(process.error, name, value)
+        await process.check()
+    finally:
+        await process.close()
+    if process.exit_code is None:
+        raise ProviderError(f"provider {provider.name!r} reported the command's end without an exit code")
+    return output.result(process.exit_code)

@@ -1,0 +1,234 @@
+"""The launcher: what the sandbox's own ``/bin/sh`` is told, so that a poor byte channel runs commands exactly.
+
+Pure text in, bytes out. A channel is opened to :data:`BOOTSTRAP`, which reads ``<length>\\n<script>`` from its
+stdin and evaluates it, leaving the rest of stdin untouched. So nothing of the command is in a process argument of
+the launcher, and no length limit of a backend is met. A script is one ``{ … }``: cut short it is a syntax error
+and runs nothing.
+
+The script marks the command's tree with a random number as soft ``RLIMIT_LOCKS``, which Linux has not enforced
+since 2.4 and which survives ``setsid``, double forks, ``exec`` and ``env -i``. ``mark`` is on the launcher's own
+processes, ``mark + 1`` on the command's. To kill is to kill, until ten scans in a row find none, whatever carries
+``mark + 1`` or is in the launcher's session without carrying ``mark``. The scan forks nothing: it works when the
+sandbox's process limit is reached.
+
+Records that the launcher writes on stdout and stderr begin with a random token that is never in an argument or in
+the environment: see :mod:`sandboxkit.records`.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+
+import attrs
+
+from sandboxkit.model import Command
+
+BOOTSTRAP = (
+    "/bin/sh",
+    "-c",
+    'IFS= read -r __n&&__s=$(dd bs="$__n" count=1 iflag=fullblock 2>/dev/null;echo .)&&eval "${__s%.}"',
+)
+"""The argv of every channel: it does nothing without its script, so opening it may be repeated."""
+
+BLOCK = 65536
+"""Bytes that ``dd`` moves at once."""
+
+_TEXT_IN_ARGUMENT = 100_000
+"""A longer command text reaches its shell through a pipe: one argument holds at most 131,071 bytes."""
+
+_MARK = "__k(){ ulimit -S -x $1 2>/dev/null||ulimit -S -w $1; }"
+
+# $M: the launcher's mark, $S: its session or "x", $B: its start time, $A: whether to end the launcher too. Reads with
+# builtins only. A name in /proc/PID/stat may hold anything, so the fields are counted from the last ") ". Zombies
+# keep their limits: skip them. What is older than the launcher ($__o) is looked at once only, since shells read byte
+# by byte. A command may have stopped its launcher, which must go on to report: SIGCONT. What may not be killed is a
+# hit all the same: it is not gone.
+_SCAN = """\
+__o=' ';__scan(){ for __p in [0-9]*;do case $__o in *" $__p "*)continue;;esac
+__l=;read -r __l <$__p/stat||continue;set -- ${__l##*) }
+case ${1:-?} in Z|X|x)continue;;esac
+[ "${20:-$B}" -ge $B ]||{ __o="$__o$__p ";continue;}
+__v=;while read -r __a __b __c __v __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;__v=;done <$__p/limits
+case $__v in $((M+1)));;$M)kill -CONT $__p;[ "$A" ]||continue;;'')continue;;*)[ "${4:-0}" = "$S" ]||continue;;esac
+kill -KILL $__p;__hit=1;done; }
+__kill(){ cd /proc||return 4;read -r __u __e </proc/uptime;__end=$((${__u%.*}+$1));__z=0
+while [ $__z -lt 10 ];do __hit=;__scan;[ "$__hit" ]&&__z=0||__z=$((__z+1))
+read -r __u __e </proc/uptime;[ ${__u%.*} -gt $__end ]&&return 4;done;return 3; }"""
+
+TRAPS = b"trap : HUP INT QUIT TERM USR1 USR2 ALRM PIPE\n"
+"""So that a command that signals its group does not end its launcher; a handler, as children inherit a disregard."""
+
+KILL_SECONDS = 3
+"""Seconds that the sandbox goes on trying to end a tree."""
+
+
+def quote(value: bytes) -> bytes:
+    """Quote bytes for a POSIX shell; every byte but NUL survives."""
+    return b"'" + value.replace(b"'", b"'\\''") + b"'"
+
+
+@attrs.frozen(repr=False)
+class Ticket:
+    """What tells one launched command from all others: its token (a secret) and its mark."""
+
+    # "K" is no hex digit: a token that cannot overlap itself is found at one place only.
+    token: bytes = attrs.field(factory=lambda: b"K" + secrets.token_hex(16).encode())
+    mark: int = attrs.field(factory=lambda: 2 * (secrets.randbits(46) + 2**20))
+
+
+@attrs.frozen
+class Place:
+    """Where a launched command runs, as its start record says: process id, and the launcher's session and start."""
+
+    pid: bytes
+    session: bytes
+    start: bytes
+
+
+def frame(script: bytes) -> bytes:
+    """Make a script into what the bootstrap reads."""
+    return b"%d\n%b" % (len(script), script)
+
+
+def _durations(seconds: float) -> str:
+    """Split a duration into what ``sleep`` takes: whole seconds and a fraction, which old busyboxes refuse."""
+    whole = math.floor(seconds)
+    fraction = seconds - whole
+    return f"{whole}" + (f" {fraction:.3f}" if fraction >= 0.001 else "")
+
+
+def _watchdog(timeout: float) -> bytes:
+    # A session of its own, so that a command that signals its group does not hit it. Its exit status, 3 or 4, says
+    # that it fired and whether the tree is gone; anything else that it was told to stop.
+    # SIGKILL for the sleep, since a child that was forked a moment ago may lose any other to its parent's handler.
+    program = (
+        "trap 'kill -9 $!;exit' TERM;M=$1 S=$2 B=$3 A=;" + _SCAN + "\n"
+        "for __d in $4;do sleep $__d&wait $!||{ sleep 1&wait $!;};done;trap '' TERM;"
+        f"__kill {KILL_SECONDS};exit $?"
+    )
+    return (
+        b"setsid /bin/sh -c "
+        + quote(program.encode())
+        + b" sh $__m $__sid $__start "
+        + quote(_durations(timeout).encode())
+        + b" 3>&- 4>&- 5<&- 6>&- 7>&-&\n__w=$!\n"
+    )
+
+
+def _surroundings(command: Command) -> bytes:
+    lines = b""
+    if command.cwd is not None:
+        path = command.cwd if command.cwd.startswith(b"/") else b"./" + command.cwd
+        lines += (
+            b'__d=%b;cd "$__d"||{ [ -d "$__d" ]&&__e=13||{ [ -e "$__d" ]&&__e=20||__e=2;};'
+            b'printf "%%s" "$__t:W$__e;" >&3;exit 1;}\n' % quote(path)
+        )
+    for name, value in command.env.items():
+        lines += b"export %b=%b\n" % (name.encode(), quote(value))
+    return lines
+
+
+def _execution(command: Command) -> bytes:
+    if command.argv is not None:
+        argv = command.argv
+    elif len(command.text or b"") <= _TEXT_IN_ARGUMENT:
+        argv = (*command.shell, command.text or b"")
+    else:
+        # The shell that the user chose reads the text itself, so that $$ and $PPID are what they would be.
+        argv = (*command.shell, b'__s=$(cat <&9;echo .);exec 9<&-;eval "unset __s;${__s%.}"')
+    words = b" ".join(quote(word) for word in argv)
+    # dash runs "--" as a program, bash takes a name that begins with a dash as an option: only env is right.
+    via = b"env -- " if argv[0].startswith(b"-") else b""
+    return b'set -- %b\nexec %b"$@"' % (words, via)
+
+
+def _subshell(command: Command) -> bytes:
+    """The command in a subshell that becomes it; the start record goes out just before."""
+    long_text = command.argv is None and len(command.text or b"") > _TEXT_IN_ARGUMENT
+    source = {"none": b"</dev/null", "raw": b"<&5"}.get(command.stdin.kind, b"")
+    body = (
+        b"(__k $((__m+1))\nread -r __l </proc/self/stat\n"
+        + _surroundings(command)
+        + b'printf "%s" "$__t:P${__l%% *},$__sid,$__start;" >&3\nexec 3>&- 4>&- 5<&- 8<&- 2>&7 7>&- >&6 6>&-\n'
+        + _execution(command)
+        + b")"
+    )
+    if long_text:
+        # fd 8 keeps the command's stdin past the pipe that brings the text on fd 9.
+        text = quote(command.text or b"")
+        inner = body.replace(b"(__k", b"(exec 9<&0 <&8\n__k", 1)
+        return b"{ printf %s " + text + b"|" + inner + b";} 8" + (source or b"<&0")
+    return body + source
+
+
+def _feed(length: int) -> bytes:
+    count, rest = divmod(length, BLOCK)
+    parts = []
+    if count:
+        parts.append(b"dd bs=%d count=%d iflag=fullblock" % (BLOCK, count))
+    if rest:
+        parts.append(b"dd bs=%d count=1 iflag=fullblock" % rest)
+    return b";".join(parts or [b":"])
+
+
+_PUMP = b'while IFS= read -r __n&&[ "$__n" -gt 0 ];do dd bs="$__n" count=1 iflag=fullblock||break;done'
+
+
+def command_script(command: Command, ticket: Ticket) -> bytes:
+    """Write the script that runs a command and reports on it."""
+    # The watchdog is forked before traps are set: between a fork and the child's reset of its handlers a signal would
+    # be noted for a trap that is about to go, and lost.
+    watch = _watchdog(command.timeout) if command.timeout is not None else b""
+    run = watch + TRAPS + _subshell(command) + b"\n__f $?"
+    if command.stdin.kind in ("known", "stream"):
+        pump = _feed(command.stdin.length) if command.stdin.kind == "known" else _PUMP
+        run = TRAPS + b"{ " + pump + b";} <&5|{ " + run + b"\n}"
+    return b"".join(
+        (
+            b"{\n__t=%b __m=%d __w= __r=\n" % (ticket.token, ticket.mark),
+            b"exec 5<&0 6>&1 7>&2 </dev/null >/dev/null 2>&1\n",
+            # Descriptors of the launcher's own: a command may leave O_NONBLOCK on the ones that it shares.
+            b"[ -p /proc/self/fd/6 ]&&command exec 3>/proc/self/fd/6||exec 3>&6\n",
+            b"[ -p /proc/self/fd/7 ]&&command exec 4>/proc/self/fd/7||exec 4>&7\n",
+            _MARK.encode() + b"\n__k $__m\n",
+            b"read -r __l </proc/self/stat;set -- ${__l##*) }\n__sid=$4 __start=${20}\n",
+            b'[ "$__sid" = $$ ]||__sid=x\n',
+            # The watchdog's status is its report, so it is waited for; then both streams get the record.
+            b'__f(){ __s=$1;[ "$__w" ]&&{ kill -TERM $__w;wait $__w;__r=$?;}\n',
+            b'printf "%s" "$__t:E$__s,${__r:-0};" >&3;printf "%s" "$__t:E$__s,${__r:-0};" >&4; }\n',
+            run,
+            b"\n}\n",
+        )
+    )
+
+
+def kill_script(ticket: Ticket, place: Place | None, *, everything: bool, report: Ticket) -> bytes:
+    """Write the script that ends a command's tree, from another channel; its exit code is 3 (gone) or 4.
+
+    ``place`` is where the launcher said it runs; ``everything`` ends the launcher too, for one that never said.
+    """
+    session, start = (place.session, place.start) if place is not None else (b"x", b"0")
+    return (
+        b"{\nexec 3>&1 >/dev/null 2>&1 </dev/null\nM=%d S=%b B=%b A=%b\n%b\n__kill %d\n"
+        b'printf "%%s" "%b:E$?,0;" >&3\n}\n'
+        % (
+            ticket.mark,
+            session,
+            start,
+            b"1" if everything else b"",
+            _SCAN.encode(),
+            KILL_SECONDS,
+            report.token,
+        )
+    )
+
+
+def signal_script(ticket: Ticket, place: Place, number: int, report: Ticket) -> bytes:
+    """Write the script that signals the command's own process, if that is still it (by mark or session)."""
+    return (
+        b"{\nexec 3>&1 >/dev/null 2>&1 </dev/null\ncd /proc/%b&&{ read -r __l <stat;set -- ${__l##*) }\n"
+        b'while read -r __a __b __c __v __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;done <limits\n'
+        b'[ "$__v" = %d ]||[ "$4" = %b ]&&kill -%d %b;}\nprintf "%%s" "%b:E0,0;" >&3\n}\n'
+        % (place.pid, ticket.mark + 1, place.session, number, place.pid, report.token)
+    )

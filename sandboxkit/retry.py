@@ -1,0 +1,37 @@
+"""Repeating calls that are safe to repeat: jittered backoff, under a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from sandboxkit.errors import ProviderError
+from sandboxkit.provider import World
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+
+
+async def retrying(world: World, call: Callable[[], Awaitable[T]], *, until: float | None) -> T:
+    """Make the call again while it fails with a passing fault: up to five times, and never past ``until``.
+
+    Only for calls that may be made twice. The pause doubles from 0.1 s, with full jitter, or is what the provider
+    asked for.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return await call()
+        except ProviderError as exc:
+            import random  # most runs never get here
+
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt) * random.uniform(0.5, 1.0)
+            if exc.retry_after is not None:
+                pause = max(pause, exc.retry_after)
+            last = attempt == ATTEMPTS - 1
+            if last or not exc.retryable or (until is not None and world.now() + pause >= until):
+                raise
+        await world.sleep(pause)
+    raise AssertionError("unreachable: the last attempt returns or raises")
