@@ -1,0 +1,122 @@
+"""The commands, as click knows them; each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sandboxkit.cli.options import command_options, connect_options, memory, pair, provider_options
+
+_OWN = {"allow_interspersed_args": False}  # what follows the first word of the command is the command's own
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sandboxkit", message="%(prog)s %(version)s")
+@click.pass_context
+def app(context: click.Context) -> None:
+    """Run commands in sandboxes: on this machine, in Docker, or wherever a provider makes them.
+
+    Exit codes: the command's own; 124 at its timeout, 125 when sandboxkit itself failed, 128+n after signal n.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@app.command(context_settings=_OWN)
+@provider_options
+@click.option("-i", "--image", metavar="IMAGE", help="What to run it in, where the provider has images.")
+@click.option("--ttl", type=float, metavar="SECONDS", help="The sandbox's deadline, come what may. Default: 3600.")
+@click.option("--cpu", type=float, metavar="CORES", help="At most that many.")
+@click.option(
+    "-m", "--memory", "memory_gib", type=memory, metavar="SIZE", help="At most that much: GiB, or like 512m."
+)
+@click.option("--network/--no-network", default=None, help="Default: the provider's, see its README.")
+@click.option("-l", "--label", "labels", multiple=True, type=pair, metavar="KEY=VALUE", help="A label to find it by.")
+@click.option("--keep", is_flag=True, help="Leave the sandbox to its deadline; its id goes to stderr.")
+@command_options
+def run(**given: Any) -> int:
+    """Make a sandbox, run COMMAND in it and delete it.
+
+    The command's stdout and stderr are passed on as they come, and so is what is piped in. Ctrl-C ends all of it.
+    """
+    from sandboxkit.cli.running import run
+
+    return run(given)
+
+
+@app.command("exec", context_settings=_OWN)
+@provider_options
+@click.argument("sandbox_id", metavar="ID")
+@command_options
+def exec_(**given: Any) -> int:
+    """Run COMMAND in a sandbox that exists; otherwise like 'run'."""
+    from sandboxkit.cli.running import exec_
+
+    return exec_(given)
+
+
+@app.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("-c", "--capabilities", is_flag=True, help="Say what each can do here.")
+def providers(as_json: bool, capabilities: bool) -> None:
+    """Show the installed providers: whether each works here, and if not, why."""
+    from sandboxkit.cli.showing import show_providers
+
+    show_providers(as_json=as_json, capabilities=capabilities)
+
+
+@app.command("list")
+@provider_options
+@click.option("-l", "--label", "labels", multiple=True, type=pair, metavar="KEY=VALUE", help="Only those with it.")
+@click.option("-s", "--status", "statuses", multiple=True, help="Only those that are so: running, stopped ...")
+@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_(
+    provider: str | None,
+    connect: tuple[tuple[str, str], ...],
+    labels: tuple[tuple[str, str], ...],
+    statuses: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Show the sandboxes of a provider, every owner's."""
+    from sandboxkit import Status
+    from sandboxkit import connect as open_client
+    from sandboxkit.cli.showing import show_sandboxes
+
+    try:
+        wanted = [Status(status) for status in statuses]
+    except ValueError as exc:
+        raise click.BadParameter(f"{exc} (there are: {', '.join(Status)})", param_hint="--status") from None
+    with open_client(provider, **connect_options(connect)) as client:
+        found = list(client.list(labels=dict(labels), status=wanted))
+    show_sandboxes(found, ids_only=quiet, as_json=as_json)
+
+
+@app.command()
+@provider_options
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+def delete(provider: str | None, connect: tuple[tuple[str, str], ...], ids: tuple[str, ...]) -> None:
+    """Delete sandboxes, whoever made them, and print their ids."""
+    from sandboxkit import connect as open_client
+    from sandboxkit.cli.entry import say
+
+    with open_client(provider, **connect_options(connect)) as client:
+        for sandbox_id in ids:
+            if client.delete(sandbox_id):
+                click.echo(sandbox_id)
+            else:
+                say(f"there is no sandbox {sandbox_id!r} to delete; see: sandboxkit list")
+
+
+@app.command()
+@provider_options
+@click.option("-n", "--dry-run", is_flag=True, help="Only say which.")
+def gc(provider: str | None, connect: tuple[tuple[str, str], ...], dry_run: bool) -> None:
+    """Delete what is expired, failed or half made among your own sandboxes, and print the ids."""
+    from sandboxkit import connect as open_client
+
+    with open_client(provider, **connect_options(connect)) as client:
+        for info in client.gc(dry_run=dry_run):
+            click.echo(info.id)

@@ -1,0 +1,96 @@
+"""What ``providers`` and ``list`` print: a table on a terminal, else plain lines with tabs, or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import click
+
+from sandboxkit import SandboxError, SandboxInfo, connect, plugins
+from sandboxkit.model import Capability
+
+
+def show_providers(*, as_json: bool, capabilities: bool) -> None:
+    """Show each installed provider, and with ``capabilities`` what those that work declare."""
+    found = [_ask(name, capabilities) for name in plugins.installed()]
+    if as_json:
+        _print_json(found)
+        return
+    _print_rows(("provider", "works", "note"), [(f["name"], _yes(f["works"]), f["reason"]) for f in found])
+    for provider in found:
+        if provider["capabilities"]:
+            click.echo()
+            rows = [
+                (provider["name"], name, _yes(each["value"]), each["reason"])
+                for name, each in sorted(provider["capabilities"].items())
+            ]
+            _print_rows(("provider", "capability", "value", "note"), rows)
+    if not found:
+        click.echo("no provider is installed; try: pip install 'sandboxkit[local]'", err=True)
+
+
+def _ask(name: str, capabilities: bool) -> dict[str, Any]:
+    probe = plugins.probe(name)
+    answer = {"name": name, **attrs.asdict(probe), "capabilities": {}}
+    if capabilities and probe.works:
+        try:
+            with connect(name) as client:
+                answer["capabilities"] = _plain(client.capabilities)
+        except SandboxError as exc:
+            answer |= {"works": False, "reason": str(exc)}
+    return answer
+
+
+def _plain(declared: Mapping[str, Capability]) -> dict[str, Any]:
+    return {name: attrs.asdict(capability) for name, capability in declared.items()}
+
+
+def show_sandboxes(found: Iterable[SandboxInfo], *, ids_only: bool, as_json: bool) -> None:
+    """Show sandboxes, as far as their backend describes them."""
+    found = list(found)
+    if as_json:
+        _print_json([attrs.asdict(info) for info in found])
+    elif ids_only:
+        for info in found:
+            click.echo(info.id)
+    else:
+        now = time.time()
+        rows = [(i.id, str(i.status), _left(i.expires_at, now), i.owner, i.image or "-") for i in found]
+        _print_rows(("id", "status", "time left", "owner", "image"), rows)
+
+
+def _left(expires_at: float | None, now: float) -> str:
+    if expires_at is None:
+        return "-"
+    seconds = int(expires_at - now)
+    return "expired" if seconds <= 0 else f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
+def _yes(value: bool | str) -> str:
+    return value if isinstance(value, str) else "yes" if value else "no"
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def _print_rows(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table for people, or one line a row, without titles, for programs."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(" ".join(cell.split()) for cell in row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*titles, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    Console().print(table)
