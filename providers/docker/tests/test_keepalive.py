@@ -1,0 +1,185 @@
+"""The first process of a sandbox, on dash, on bash as sh and on busybox ash."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sandboxkit_docker import DockerOptions, keepalive
+from sandboxkit_docker.daemon import Daemon
+
+import sandboxkit
+from sandboxkit.errors import CommandError, SandboxNotRunning
+from sandboxkit.model import Status
+from sandboxkit.sync import Client, Sandbox
+
+from .conftest import BUSYBOX, USUAL, eventually
+
+
+@pytest.fixture(scope="session")
+def bash_image(daemon: Daemon, owner: str) -> Iterator[str]:
+    """The usual image with bash as its /bin/sh."""
+    image = f"sandboxkit-test-bash:{owner}"
+    body = {"Image": USUAL, "Cmd": ["ln", "-sf", "bash", "/bin/sh"]}
+    made = daemon.request("POST", "/containers/create", until=None, body=body).body["Id"]
+    try:
+        daemon.request("POST", f"/containers/{made}/start", until=None)
+        daemon.request("POST", f"/containers/{made}/wait", until=None)
+        repository, tag = image.split(":")
+        query = {"container": made, "repo": repository, "tag": tag}
+        assert daemon.request("POST", "/commit", until=None, query=query).status == 201
+    finally:
+        daemon.request("DELETE", f"/containers/{made}", until=None, query={"force": 1})
+    yield image
+    daemon.request("DELETE", f"/images/{image}", until=None, query={"force": 1})
+
+
+@pytest.fixture(params=["dash", "bash", "ash"])
+def image(request: pytest.FixtureRequest) -> str:
+    """An image for each shell."""
+    return {"dash": USUAL, "ash": BUSYBOX}.get(request.param) or str(request.getfixturevalue("bash_image"))
+
+
+def processes(daemon: Daemon, box: Sandbox) -> list[str]:
+    """Give the state and name of each process of a sandbox, as the host sees them."""
+    answer = daemon.request("GET", f"/containers/{box.id}/top", until=None, query={"ps_args": "-eo pid,stat,comm"})
+    assert answer.status == 200, answer
+    return [f"{state} {name}" for _, state, name in answer.body["Processes"]]
+
+
+def status(box: Sandbox) -> Status:
+    return box.info().status
+
+
+def test_it_ends_at_its_deadline_with_every_process(client: Client, image: str) -> None:
+    with (
+        client.create(image=image, ttl=2) as box,
+        box.spawn("trap '' TERM HUP; while :; do sleep 1; done") as process,
+    ):
+        expires_at = box.info().expires_at or 0.0
+        assert process.exit_code is None
+        eventually(lambda: status(box) is Status.STOPPED, "the deadline")
+        assert expires_at <= time.time()
+        with pytest.raises(SandboxNotRunning) as caught:
+            box.exec("true")
+        assert caught.value.status == "stopped"
+
+
+def test_it_reaps_what_others_leave(client: Client, daemon: Daemon, image: str) -> None:
+    with client.create(image=image, ttl=120) as box:
+        box.exec("for n in 1 2 3 4 5; do (sleep 0.1 & exec true); done; (sh -c 'sleep 0.2 & sleep 0.1' &)")
+        eventually(lambda: len(processes(daemon, box)) <= 4, "the orphans' end")
+        eventually(lambda: not [found for found in processes(daemon, box) if found.startswith("Z")], "no zombies")
+
+
+def test_killing_everything_inside_leaves_it_up_with_a_new_timer(client: Client, daemon: Daemon, image: str) -> None:
+    with client.create(image=image, ttl=6) as box:
+        # A control: there is a timer to kill.
+        eventually(lambda: sum("sleep" in found for found in processes(daemon, box)) == 2, "the timer")
+        with contextlib.suppress(CommandError):
+            box.exec("kill -9 -1; :")
+        eventually(lambda: sum("sleep" in found for found in processes(daemon, box)) == 2, "a new timer")
+        assert box.exec("echo up").text == "up\n"
+        eventually(lambda: status(box) is Status.STOPPED, "the deadline")
+
+
+def test_a_terminated_first_process_ends_at_once(client: Client, image: str) -> None:
+    with client.create(
+        image=image, ttl=120, command=["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
+    ) as box:
+        with contextlib.suppress(CommandError):
+            box.exec("kill -TERM 1")
+        eventually(lambda: status(box) is Status.STOPPED, "its end")
+        assert box.info().details["exit_code"] == "143"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [("exit 0", 0), ("exit 7", 7), ("sleep 0.3; exit 9", 9), ("kill -9 $$", 137), ("sleep 0.3; kill -15 $$", 143)],
+)
+def test_the_end_of_a_command_is_the_sandboxes_end(client: Client, image: str, script: str, code: int) -> None:
+    with client.create(image=image, ttl=120, command=["/bin/sh", "-c", script]) as box:
+        eventually(lambda: status(box) is Status.STOPPED, "the command's end")
+        assert box.info().details["exit_code"] == str(code)
+
+
+def test_a_command_that_kills_everything_else_still_ends_the_sandbox(client: Client, image: str) -> None:
+    script = "sleep 0.3; kill -9 -1; while :; do sleep 1; done"
+    with client.create(image=image, ttl=600, command=["/bin/sh", "-c", script]) as box:
+        eventually(lambda: status(box) is Status.STOPPED, "the sandbox's end")
+
+
+def test_a_command_that_ignores_sigterm_ends_with_the_deadline(client: Client, image: str) -> None:
+    script = "trap '' TERM; while :; do sleep 1; done"
+    with client.create(image=image, ttl=2, command=["/bin/sh", "-c", script]) as box:
+        eventually(lambda: status(box) is Status.STOPPED, "the deadline")
+
+
+def test_words_of_a_command_reach_it_as_they_are(client: Client, daemon: Daemon, image: str) -> None:
+    words = ["a b", "", "$HOME", "'", "\\", "*", "-n"]
+    with client.create(image=image, ttl=120, command=["printf", "<%s>", *words]) as box:
+        eventually(lambda: status(box) is Status.STOPPED, "the command's end")
+        query = {"stdout": 1}
+        response = daemon.send("GET", f"/containers/{box.id}/logs", until=daemon.limited(None), query=query)
+        assert "".join(f"<{word}>" for word in words).encode() in daemon.read_bytes(
+            response, "logs", daemon.limited(None)
+        )
+
+
+def test_a_full_process_table_neither_ends_it_nor_keeps_it(
+    client: Client, daemon: Daemon, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The clock is read each second here: with nothing left to fork that has to be survived several times.
+    monkeypatch.setattr(
+        keepalive, "PROGRAM", keepalive.PROGRAM.replace(f"{keepalive.RECHECK} ]||s={keepalive.RECHECK}", "1 ]||s=1")
+    )
+    hold = "exec 2>/dev/null; while :; do command eval 'sleep 600 &' || :; done"
+    with client.create(image=image, ttl=8, options=DockerOptions(pids=24)) as box, box.spawn(hold):
+        eventually(lambda: len(processes(daemon, box)) >= 24, "a full table")
+        time.sleep(2.5)
+        assert status(box) is Status.RUNNING
+        eventually(lambda: status(box) is Status.STOPPED, "the deadline")
+
+
+def test_a_restart_past_the_deadline_ends_at_once(client: Client, daemon: Daemon, image: str) -> None:
+    with client.create(image=image, ttl=1.5) as box:
+        eventually(lambda: status(box) is Status.STOPPED, "the deadline")
+        assert daemon.request("POST", f"/containers/{box.id}/start", until=None).status == 204
+        eventually(lambda: status(box) is Status.STOPPED, "its end after the restart")
+
+
+def test_a_restart_before_the_deadline_keeps_it(client: Client, daemon: Daemon, image: str) -> None:
+    with client.create(image=image, ttl=6) as box:
+        assert daemon.request("POST", f"/containers/{box.id}/restart", until=None, query={"t": 0}).status == 204
+        assert box.exec("echo up").text == "up\n"
+        eventually(lambda: status(box) is Status.STOPPED, "the deadline")
+
+
+def test_an_odd_path_variable_does_not_stop_it(client: Client, image: str) -> None:
+    with client.create(image=image, ttl=120, env={"PATH": "/nonexistent"}) as box:
+        time.sleep(0.5)
+        assert status(box) is Status.RUNNING
+
+
+def test_an_image_without_date_ends_instead_of_running_for_ever(
+    daemon: Daemon, client: Client, remains: Callable[[], list[str]]
+) -> None:
+    body: dict[str, Any] = {"Image": USUAL, "Cmd": ["rm", "/usr/bin/date", "/bin/date"]}
+    made = daemon.request("POST", "/containers/create", until=None, body=body).body["Id"]
+    name = f"sandboxkit-test-nodate:{remains.owner}"  # type: ignore[attr-defined]
+    try:
+        daemon.request("POST", f"/containers/{made}/start", until=None)
+        daemon.request("POST", f"/containers/{made}/wait", until=None)
+        repository, tag = name.split(":")
+        query = {"container": made, "repo": repository, "tag": tag}
+        daemon.request("POST", "/commit", until=None, query=query)
+        with client.create(image=name, ttl=120) as box:
+            eventually(lambda: status(box) is Status.STOPPED, "its end")
+            with pytest.raises(sandboxkit.SandboxNotRunning):
+                box.exec("true")
+    finally:
+        daemon.request("DELETE", f"/containers/{made}", until=None, query={"force": 1})
+        daemon.request("DELETE", f"/images/{name}", until=None, query={"force": 1})
