@@ -1,0 +1,1 @@
+"""How fast sandboxkit is, as ratios to what does the same with nothing to spare; see ``__main__``."""

@@ -1,0 +1,29 @@
+"""What all tests share: the poor provider is found, and ``--full`` runs what is heavy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# Its metadata lies beside its package, as if it were installed: clients in other processes find it by the path too.
+sys.path.insert(0, str(Path(__file__).parent / "poor"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", dest="sandboxkit_full", help="also run the heavy tests")
+
+
+HEAVY_LIMIT = 900
+"""Seconds after which a heavy test is taken to hang; the others have the project's own limit."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if not item.get_closest_marker("heavy"):
+            continue
+        item.add_marker(pytest.mark.timeout(HEAVY_LIMIT))
+        if not config.getoption("sandboxkit_full") and not item.get_closest_marker("promise"):
+            item.add_marker(pytest.mark.skip(reason="heavy: runs with --full"))

@@ -1,0 +1,74 @@
+"""What a launched command writes is all given, however early it comes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+import pytest
+
+from sandboxkit.client import AsyncClient
+from sandboxkit.driver import run
+from sandboxkit.model import Chunk
+from sandboxkit.provider import ByteChannel, Exchange
+from sandboxkit.sync import Client
+from sandboxkit.worlds import BlockingWorld
+from tests.support.hostshell import HostShell
+
+
+class Slow:
+    """A channel whose client is held up between sending and receiving, as on a busy machine."""
+
+    def __init__(self, inner: ByteChannel) -> None:
+        self.inner = inner
+
+    async def exchange(
+        self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
+    ) -> Exchange:
+        sent = 0
+        while outgoing and sent < len(outgoing):
+            turn = await self.inner.exchange(outgoing[sent:], receive=False, until=until)
+            sent += turn.sent
+        if not sent or not receive:
+            return await self.inner.exchange(receive=receive, until=until) if receive else Exchange(sent)
+        await BlockingWorld().sleep(0.3)
+        chunks: tuple[Chunk, ...] = ()
+        closed, now = False, time.monotonic()
+        while not closed:
+            turn = await self.inner.exchange(until=now)
+            chunks, closed = chunks + turn.chunks, turn.closed
+            if not turn.chunks:
+                break
+        return Exchange(sent, chunks, closed)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+class SlowHost(HostShell):
+    async def open_channel(
+        self, sandbox_id: str, argv: tuple[str, ...], *, user: str | None, urgent: bool, until: float | None
+    ) -> ByteChannel:
+        inner = await super().open_channel(sandbox_id, argv, user=user, urgent=urgent, until=until)
+        return Slow(inner)
+
+
+@pytest.mark.parametrize(
+    "command", ["printf early; printf error >&2; exit 3", "printf early; sleep 1; printf error >&2; exit 3"]
+)
+def test_output_that_comes_with_the_scripts_last_bytes_is_not_lost(command: str) -> None:
+    host = SlowHost(BlockingWorld(), (shutil.which("sh") or "/bin/sh",), os.environ["PATH"])
+    result = Client(AsyncClient(host, "test")).get("host").exec(command)
+    assert (result.exit_code, result.stdout, result.stderr) == (3, b"early", b"error")
+    run(host.close())
+
+
+def test_an_end_that_comes_with_the_scripts_last_bytes_is_seen() -> None:
+    host = SlowHost(BlockingWorld(), (shutil.which("sh") or "/bin/sh",), os.environ["PATH"])
+    began = time.monotonic()
+    result = Client(AsyncClient(host, "test")).get("host").exec("sleep 20 & exit 4")
+    assert result.exit_code == 4
+    # Its child holds the pipes on: their end is not what tells the command's.
+    assert time.monotonic() - began < 15
+    run(host.close())

@@ -1,0 +1,219 @@
+"""The launcher on every shell that is found here: dash, bash and busybox's ash with busybox's tools."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandboxkit.client import AsyncClient
+from sandboxkit.driver import run
+from sandboxkit.errors import (
+    ArgumentsTooLong,
+    CommandTimeout,
+    SandboxNotFound,
+    StatusUnreported,
+    WorkingDirectoryError,
+)
+from sandboxkit.launcher import BOOTSTRAP, Ticket, command_script, frame
+from sandboxkit.model import Command
+from sandboxkit.sync import Client, Sandbox
+from sandboxkit.worlds import BlockingWorld
+from tests.support.hostshell import HostShell, busybox_applets, shells
+
+SHELLS = dict(shells())
+
+
+@pytest.fixture(scope="module", params=["dash", "bash", "busybox"])
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostShell]:
+    if request.param not in SHELLS:
+        pytest.skip(f"no {request.param} on this machine")
+    path = busybox_applets(tmp_path_factory.mktemp("applets")) if request.param == "busybox" else None
+    provider = HostShell(BlockingWorld(), SHELLS[request.param], path)
+    yield provider
+    run(provider.close())
+
+
+@pytest.fixture
+def box(host: HostShell) -> Sandbox:
+    return Client(AsyncClient(host, "test")).get("host")
+
+
+def alive(marker: str) -> list[int]:
+    """Give the processes of this host whose arguments hold the marker, zombies left out."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if marker.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def test_streams_and_exit_codes_come_apart(box: Sandbox) -> None:
+    result = box.exec("printf out; printf err >&2; exit 5")
+    assert (result.exit_code, result.stdout, result.stderr) == (5, b"out", b"err")
+
+
+def test_every_byte_survives_in_arguments_and_environment(box: Sandbox) -> None:
+    every = bytes(range(1, 256))
+    result = box.exec(["printf", "%s|%s", every, b"-n"], env={"ALL": every.decode("utf-8", "surrogateescape")})
+    assert result.stdout == every + b"|-n"
+    assert box.exec('printf %s "$ALL"', env={"ALL": every.decode("utf-8", "surrogateescape")}).stdout == every
+
+
+@pytest.mark.parametrize("size", [1, 65536, 65537, 1_000_003])
+def test_known_input_arrives_whole_and_ends(box: Sandbox, size: int) -> None:
+    data = os.urandom(size)
+    assert box.exec(["cat"], input=data).stdout == data
+
+
+def test_unread_input_holds_nothing_up(box: Sandbox) -> None:
+    assert box.exec(["true"], input=b"x" * 3_000_000, timeout=20).exit_code == 0
+    assert box.exec(["dd", "bs=3", "count=1"], input=b"abcdef" * 500_000).stdout == b"abc"
+
+
+def test_a_long_text_runs_in_the_shell_that_was_asked_for(box: Sandbox) -> None:
+    text = "cat; printf '%s ' $$; : " + "x" * 300_000 + "\nread -r one < /proc/self/stat; echo ${one%% *}"
+    first, second = box.exec(text, input=b"in ").text.removeprefix("in ").split()
+    assert first == second
+
+
+def test_a_missing_program_is_127_and_a_forbidden_one_126(box: Sandbox) -> None:
+    assert box.exec(["/missing"]).exit_code == 127
+    assert box.exec(["no-such-program"]).exit_code == 127
+    assert box.exec(["/etc/passwd"]).exit_code == 126
+    assert box.exec(["--odd"]).exit_code == 127
+    assert box.exec(["sh", "-c", "exit 126"]).exit_code == 126
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGSEGV, signal.SIGPIPE])
+def test_death_by_a_signal_is_128_and_its_number(box: Sandbox, number: int) -> None:
+    assert box.exec(["sh", "-c", f"kill -{int(number)} $$; sleep 5"]).exit_code == 128 + number
+
+
+def test_signals_to_the_group_do_not_reach_the_launcher(box: Sandbox) -> None:
+    assert box.exec(["sh", "-c", "trap '' TERM; kill 0; exit 6"]).exit_code == 6
+    assert box.exec(["sh", "-c", "trap '' TERM; kill 0; exit 6"], input=b"x").exit_code == 6
+
+
+def test_a_launcher_killed_by_its_command_is_an_error_of_its_own(box: Sandbox) -> None:
+    with pytest.raises(StatusUnreported) as caught:
+        box.exec(["sh", "-c", "echo before; kill -9 $PPID"])
+    assert caught.value.dispatched is True
+    assert caught.value.stdout == b"before\n"
+
+
+def test_a_stopped_launcher_is_continued_at_the_timeout(box: Sandbox) -> None:
+    with pytest.raises(CommandTimeout) as caught:
+        box.exec("kill -STOP $PPID; sleep 61", timeout=0.3)
+    assert caught.value.killed is True
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        "sleep {0} & sleep {0}",
+        "setsid sleep {0} & sleep {0}",
+        "(setsid sh -c 'sleep {0} & sleep {0}' &) ; sleep {0}",
+        "trap '' TERM INT HUP; sleep {0}; sleep {0}",
+        "env -i setsid sleep {0} & sleep {0}",
+    ],
+)
+def test_a_timeout_ends_the_whole_tree(box: Sandbox, tree: str) -> None:
+    # The number tells this test's processes from all others.
+    number = str(60 + time.time_ns() % 10**9 / 10**9)
+    with box.spawn(tree.format(number), timeout=0.4) as process:
+        while not alive(number):
+            process.wait(0.01)
+        with pytest.raises(CommandTimeout) as caught:
+            process.wait()
+    assert caught.value.killed is True
+    assert alive(number) == []
+
+
+def test_nothing_of_the_launcher_stays_after_a_command(box: Sandbox, host: HostShell) -> None:
+    # Many, since what may go wrong is a race between the watchdog's start and its end.
+    for _ in range(30):
+        box.exec(["true"], timeout=7717.125)
+        host.processes[-1].wait(timeout=10)
+    assert alive("7717") == []
+
+
+def test_a_shell_whose_channel_closes_ends(host: HostShell) -> None:
+    async def open_and_drop() -> None:
+        channel = await host.open_channel("host", BOOTSTRAP, user=None, urgent=False, until=None)
+        await channel.close()
+
+    run(open_and_drop())
+    assert host.processes[-1].wait(timeout=10) != 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_script_cut_short_runs_nothing(host: HostShell, tmp_path: Path, share: float) -> None:
+    trace = tmp_path / "ran"
+    script = frame(command_script(Command(argv=(b"touch", bytes(trace))), Ticket()))
+    argv = [*host.shell, *BOOTSTRAP[1:]]
+    subprocess.run(argv, input=script[: int(len(script) * share)], capture_output=True, env={"PATH": host.path})
+    assert not trace.exists()
+    subprocess.run(argv, input=script, capture_output=True, env={"PATH": host.path})
+    assert trace.exists()
+
+
+def test_a_missing_directory_is_an_error_of_its_own(box: Sandbox) -> None:
+    with pytest.raises(WorkingDirectoryError) as missing:
+        box.exec(["true"], cwd="/no/such/place")
+    assert missing.value.errno == 2
+    with pytest.raises(WorkingDirectoryError) as odd:
+        box.exec(["true"], cwd="/etc/passwd")
+    assert odd.value.errno == 20
+    assert box.exec(["pwd"], cwd="/usr").stdout == b"/usr\n"
+
+
+def test_arguments_that_the_kernel_refuses_are_an_error_of_their_own(box: Sandbox) -> None:
+    with contextlib.suppress(ArgumentsTooLong):
+        # busybox runs its applets without execve, so there is nothing for the kernel to refuse.
+        assert box.exec(["true", *["x" * 120_000] * 60]).exit_code == 0
+
+
+def test_a_background_child_neither_holds_up_nor_is_harmed(box: Sandbox, tmp_path: Path) -> None:
+    trace = tmp_path / "later"
+    started = time.monotonic()
+    result = box.exec(f"(sleep 1; echo later > {trace}) & echo now")
+    assert result.stdout == b"now\n"
+    assert time.monotonic() - started < 1
+    while not trace.exists():
+        assert time.monotonic() - started < 20
+        time.sleep(0.05)
+
+
+def test_a_non_blocking_output_left_behind_loses_nothing(box: Sandbox) -> None:
+    program = (
+        "import os;os.set_blocking(1,False)\nn=0\nwhile n<200000:\n"
+        " try: n+=os.write(1,b'x'*1000)\n except BlockingIOError: pass"
+    )
+    assert len(box.exec(["/usr/bin/python3", "-c", program]).stdout) >= 200_000
+
+
+def test_an_unknown_sandbox_is_an_error_at_once(host: HostShell) -> None:
+    client = Client(AsyncClient(host, "test"))
+    with pytest.raises(SandboxNotFound):
+        client.get("other")
+
+
+def test_one_command_opens_one_channel(box: Sandbox, host: HostShell) -> None:
+    before = host.opened
+    box.exec(["cat"], input=b"x" * 100_000, timeout=10)
+    assert host.opened == before + 1
+
+
+def test_the_token_is_in_no_argument_and_no_environment(box: Sandbox) -> None:
+    seen = box.exec("cat /proc/[0-9]*/cmdline /proc/$PPID/environ /proc/self/environ; true", timeout=9).stdout
+    assert b"__scan" in seen
+    assert Ticket().token[:1] == b"K"
+    assert not any(len(word) == 33 and word.startswith(b"K") for word in seen.replace(b"\0", b" ").split())
