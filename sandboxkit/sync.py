@@ -36,11 +36,10 @@ class Reader:
     read = blocking(AsyncReader.read)
 
     def __iter__(self) -> Self:
-        self._items = self._async.__aiter__()
         return self
 
     def __next__(self) -> bytes:
-        return _next(self._items.__anext__)
+        return _next(self._async.__anext__)
 
     def __enter__(self) -> Self:
         self._async = run(self._async.__aenter__())

@@ -111,6 +111,15 @@ def test_a_range_is_exact(files: Files, offset: int, length: int | None) -> None
         assert reader.read() == expected
 
 
+def test_a_reader_is_an_iterator(files: Files) -> None:
+    Path("f").write_bytes(b"x" * 100_000)
+    with files.open_read("f") as reader:
+        first = next(reader)
+        assert first + b"".join(reader) == b"x" * 100_000
+        with pytest.raises(StopIteration):
+            next(reader)
+
+
 def test_the_limit_is_on_what_is_returned(files: Files, box: ShellBox) -> None:
     Path("f").write_bytes(bytes(1000))
     assert len(files.read("f", limit=1000)) == 1000

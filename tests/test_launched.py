@@ -10,7 +10,8 @@ import pytest
 
 from sandboxkit.client import AsyncClient
 from sandboxkit.driver import run
-from sandboxkit.model import Chunk
+from sandboxkit.launched import launch
+from sandboxkit.model import Chunk, Command
 from sandboxkit.provider import ByteChannel, Exchange
 from sandboxkit.sync import Client
 from sandboxkit.worlds import BlockingWorld
@@ -71,4 +72,22 @@ def test_an_end_that_comes_with_the_scripts_last_bytes_is_seen() -> None:
     assert result.exit_code == 4
     # Its child holds the pipes on: their end is not what tells the command's.
     assert time.monotonic() - began < 15
+    run(host.close())
+
+
+def test_a_report_waits_for_the_output_that_came_with_it() -> None:
+    host = SlowHost(BlockingWorld(), (shutil.which("sh") or "/bin/sh",), os.environ["PATH"])
+
+    async def fast() -> None:
+        process = await launch(host, "host", Command(argv=(b"sh", b"-c", b"printf early; exit 5")), until=None)
+        # The end is known; but whoever sees it now would ask for no output.
+        shown_early = process.report
+        turn = await process.exchange()
+        await process.close()
+        assert shown_early is None
+        assert b"".join(chunk.data for chunk in turn.chunks) == b"early"
+        assert process.report is not None
+        assert process.report.exit_code == 5
+
+    run(fast())
     run(host.close())

@@ -183,7 +183,7 @@ class Stage:
         return await self.side.interrupted(operation, when)
 
     async def cut_short(self, operation: Callable[[], Awaitable[T]], step: int) -> T | None:
-        """Cancel an operation where it suspends for the ``step``-th time (asyncio; never for 0), then give ``None``."""
+        """Cancel an operation where it suspends for the ``step``-th time (asyncio; never for 0)."""
         return await self.side.cut_short(operation, step)
 
     async def eventually(self, check: Callable[[], Awaitable[bool]], *, within: float = 10.0) -> bool:

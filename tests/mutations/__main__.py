@@ -17,6 +17,7 @@ from pathlib import Path
 
 import attrs
 
+import sandboxkit
 from sandboxkit import plugins
 from tests.mutations.planting import VARIABLE, Mutation, load
 
@@ -26,7 +27,7 @@ LIMIT = 120
 """Seconds that one run may take; a test has 60."""
 
 # Errors of the plant rather than of what it broke.
-BROKEN_PLANT = re.compile(r"(Import|ModuleNotFound|Attribute|Name|Syntax|Type)Error\b")
+BROKEN_PLANT = re.compile(r"(Import|ModuleNotFound|Attribute|Name|Syntax|Type)Error\b|SANDBOXKIT_REQUIRE")
 
 
 @attrs.frozen
@@ -47,11 +48,14 @@ def try_one(mutation: Mutation) -> Verdict:
     command = (sys.executable, "-m", "pytest", *flags, *names)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sandboxkit-mutation-") as scratch:
+        state = f"{scratch}/state"
         env = {
             **os.environ,
             VARIABLE: mutation.name,
+            "SANDBOXKIT_REQUIRE": mutation.provider,
             "PYTHONPATH": os.pathsep.join((str(SITE), str(ROOT))),
             "TMPDIR": scratch,
+            "SANDBOXKIT_LOCAL_STATE": state,
             "COLUMNS": "300",  # what pytest cuts its reasons to
             "PYTEST_ADDOPTS": "-p no:cacheprovider",
         }
@@ -61,7 +65,16 @@ def try_one(mutation: Mutation) -> Verdict:
             )
         except subprocess.TimeoutExpired:
             return Verdict(mutation, False, f"did not end within {LIMIT} s", time.monotonic() - began)
+        finally:
+            _sweep(state)
     return Verdict(mutation, *_judge(done), time.monotonic() - began)
+
+
+def _sweep(state: str) -> None:
+    """Delete the sandboxes that a planted bug left behind."""
+    with sandboxkit.connect("local", state_dir=state) as client:
+        for info in client.list():
+            client.delete(info.id)
 
 
 def _judge(done: subprocess.CompletedProcess[str]) -> tuple[bool, str]:

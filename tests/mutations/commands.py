@@ -254,8 +254,9 @@ def a_commands_children_die_with_it() -> None:
 
     def make(original: Any) -> Any:
         async def close(self: Any) -> None:
-            object.__setattr__(self._channel, "report", None)
+            report, self._channel._report = self._channel._report, None
             await self._channel.kill(until=self._now + 3)
+            self._channel._report = report
             await original(self)
 
         return close

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from typing import Any
 
 from tests.mutations.planting import breaks, replace
@@ -13,6 +14,31 @@ def a_bad_specification_is_not_noticed() -> None:
     from sandboxkit.client import AsyncClient
 
     replace(AsyncClient, "_check", lambda _: lambda self, spec: None)
+
+
+@breaks("L1", "test_a_create_cancelled_anywhere_leaves_nothing", world="blocking")
+def an_interrupted_create_is_not_undone() -> None:
+    from sandboxkit_local.creation import Builder
+    from sandboxkit_local.provider import LocalProvider
+    from sandboxkit_local.state import State
+
+    def close(original: Any) -> Any:
+        def close_input(self: Any) -> None:
+            self.take()
+            original(self)
+
+        return close_input
+
+    def end(original: Any) -> Any:
+        async def delete(self: Any, sandbox_id: str, *, until: float | None) -> bool:
+            return sys.exception() is None and await original(self, sandbox_id, until=until)
+
+        return delete
+
+    # Each of the three alone is mended by the others.
+    replace(Builder, "close_input", close)
+    replace(State, "remove_unfinished", lambda _: lambda self, sandbox_id: None)
+    replace(LocalProvider, "delete", end)
 
 
 @breaks("L2", "test_one_key_with_another_specification_is_an_error", world="blocking")
@@ -103,6 +129,21 @@ def the_default_is_a_year() -> None:
         return request
 
     replace(client, "CreateRequest", make)
+
+
+@breaks("L7", "test_the_deadline_holds_for_a_command_of_the_users", world="blocking")
+def the_deadline_is_only_written_down() -> None:
+    from sandboxkit_local.provider import LocalProvider
+
+    def make(original: Any) -> Any:
+        def plan(self: Any, *args: Any) -> Any:
+            made = original(self, *args)
+            made.expires_at += 31_536_000
+            return made
+
+        return plan
+
+    replace(LocalProvider, "_plan", make)
 
 
 @breaks("L8", "test_gc_removes_what_has_expired_and_nothing_else", world="blocking")

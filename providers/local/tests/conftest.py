@@ -32,6 +32,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("the local provider needs Linux")
     answer = probe()
     if not answer.works:
+        if "local" in os.environ.get("SANDBOXKIT_REQUIRE", "").split(","):
+            pytest.fail(f"SANDBOXKIT_REQUIRE names local, but: {answer.reason}", pytrace=False)
         pytest.skip(answer.reason)
     return tmp_path_factory.mktemp("local") / "state"
 
