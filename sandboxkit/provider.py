@@ -72,7 +72,11 @@ class World(Protocol):
         ...
 
     async def protect(self, work: Coroutine[Any, Any, T], *, until: float) -> T | None:
-        """Finish ``work`` although the caller is being cancelled; ``None`` if it is not done by ``until``."""
+        """Finish ``work`` although the caller is being cancelled or interrupted, which it feels afterwards.
+
+        ``None`` if asyncio's is not done by ``until``; blocking work keeps that limit itself, and a second Ctrl-C
+        ends it at once.
+        """
         ...
 
     def lock(self) -> AbstractAsyncContextManager[Any]:
@@ -103,7 +107,8 @@ class ByteChannel(Protocol):
 
         Returns as soon as anything was sent, arrived or closed; an empty exchange at ``until``. With
         ``receive=False`` nothing is taken (another caller is receiving). ``closed`` is set once, when the peer's
-        end was seen and all that came before it was given. Raises :class:`~sandboxkit.errors.ProviderError`
+        end was seen and all that came before it was given. One that is cancelled has sent and taken nothing, so
+        nothing may suspend once it has. Raises :class:`~sandboxkit.errors.ProviderError`
         when the connection broke rather than ended.
         """
         ...

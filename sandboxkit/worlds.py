@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
+from sandboxkit.interrupts import interrupts_held
+
 T = TypeVar("T")
 
 
@@ -76,7 +78,8 @@ class BlockingWorld:
         return None
 
     async def protect(self, work: Coroutine[Any, Any, T], *, until: float) -> T | None:
-        return await work
+        with interrupts_held():
+            return await work
 
     def lock(self) -> ThreadLock:
         return ThreadLock()

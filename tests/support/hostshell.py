@@ -52,10 +52,10 @@ class PipeChannel:
     async def exchange(
         self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
     ) -> Exchange:
+        await self.world.breathe()
         while True:
             turn = self._try(outgoing, receive)
             if turn is not None:
-                await self.world.breathe()
                 return turn
             write = [self.stdin] if outgoing and self.stdin is not None else []
             read = list(self.outputs) if receive else []

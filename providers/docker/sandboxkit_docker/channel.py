@@ -61,6 +61,7 @@ class DockerChannel:
             self._leave()
 
     async def _exchange(self, outgoing: bytes | memoryview, receive: bool, until: float | None) -> Exchange:
+        await self._world.breathe()
         while True:
             sent, later = self._send(outgoing)
             chunks: tuple[Chunk, ...] = ()
@@ -72,7 +73,6 @@ class DockerChannel:
                 # There was an end, which the one who receives was told.
                 closed = True
             if sent or chunks or closed:
-                await self._world.breathe()
                 return Exchange(sent, chunks, closed)
             if until is not None and self._world.now() >= until:
                 return Exchange()

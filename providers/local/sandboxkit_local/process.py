@@ -10,18 +10,18 @@ import secrets
 import signal
 import termios
 import threading
-from collections.abc import Mapping
 from typing import Literal, cast
 
 import attrs
 
 from sandboxkit.errors import NoCapacity, SandboxError
-from sandboxkit.model import MAX_ARGUMENT, STDERR, STDOUT, Chunk, Command, Stream
+from sandboxkit.model import STDERR, STDOUT, Chunk, Command, Stream
 from sandboxkit.provider import Exchange, Report, World
 from sandboxkit_local.connection import Connection, connect
 from sandboxkit_local.marks import mark_of
+from sandboxkit_local.request import make_request
 from sandboxkit_local.state import State
-from sandboxkit_local.wire import MAX_FRAME, TEXT_FD, frame
+from sandboxkit_local.wire import MAX_FRAME, frame
 
 PIECE = 1 << 16
 """Bytes that one turn reads or writes of a stream: what a pipe holds; asking for more costs memory for nothing."""
@@ -33,12 +33,6 @@ TIDY_LIMIT = 0.3
 
 KILL_LIMIT = 3.4
 """Seconds that ending it for certain may take."""
-
-_STUB = b'_sandboxkit_text=$(cat <&%d; echo .); exec %d<&-; eval "unset _sandboxkit_text;${_sandboxkit_text%%.}"' % (
-    TEXT_FD,
-    TEXT_FD,
-)
-"""What a shell runs to read a text that is too long for an argument; the text sees its own $$ and stdin."""
 
 
 @attrs.define(eq=False)
@@ -140,10 +134,10 @@ class LocalProcess:
     async def exchange(
         self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
     ) -> Exchange:
+        await self._world.breathe()
         while True:
             turn = self._turn(outgoing, receive)
             if turn is not None:
-                await self._world.breathe()
                 return turn
             if not await self._wait(bool(outgoing), receive, until):
                 return Exchange()
@@ -303,62 +297,12 @@ def _waiting(fd: int) -> int:
     return count[0]
 
 
-def make_request(process: LocalProcess, command: Command) -> tuple[bytes, int | None]:
-    """Give the frame that asks PID 1 to start a command, and a descriptor with its text if that is too long."""
-    argv, text = list(command.argv or ()), None
-    if command.text is not None:
-        if len(command.text) <= MAX_ARGUMENT:
-            argv = [*command.shell, command.text]
-        else:
-            argv = [*command.shell, _STUB]
-            text = _memory_file(command.text)
-    return _request(
-        process.mark, command.timeout, command.stdin.kind, command.cwd or b"", argv, command.env, text is not None
-    ), text
-
-
-def _request(
-    mark: int,
-    timeout: float | None,
-    stdin: str,
-    cwd: bytes,
-    argv: list[bytes],
-    env: Mapping[str, bytes],
-    has_text: bool,
-) -> bytes:
-    pairs = [part for name, value in env.items() for part in (name.encode(), value)]
-    return frame(
-        b"run",
-        b"%d" % mark,
-        b"" if timeout is None else b"%.6f" % timeout,
-        b"" if stdin == "none" else b"pipe",
-        cwd,
-        b"text" if has_text else b"",
-        b"%d" % len(argv),
-        *argv,
-        *pairs,
-    )
-
-
-def _memory_file(data: bytes) -> int:
-    fd = os.memfd_create("sandboxkit", os.MFD_CLOEXEC)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        os.lseek(fd, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
 async def start(
     world: World, state: State, sandbox_id: str, command: Command, *, until: float | None
 ) -> LocalProcess:
     """Start a command and give its channel."""
     process = LocalProcess(world, state, sandbox_id, command.stdin.kind, command.stdin.length)
-    request, text = make_request(process, command)
+    request, text = make_request(process.mark, command)
     try:
         if len(request) > MAX_FRAME:
             process.report = process._end = Report(failure="arguments", errno=7)

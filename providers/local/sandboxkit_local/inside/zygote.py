@@ -6,28 +6,26 @@ with it: it never lives on without its deadline.
 
 from __future__ import annotations
 
-import _socket
-import errno
 import os
 import resource
-import select
-import struct
 import time
 
+from sandboxkit_local.inside.clients import Clients
 from sandboxkit_local.inside.killer import Killer
+from sandboxkit_local.inside.loop import Loop
+from sandboxkit_local.inside.running import Running
 from sandboxkit_local.inside.spawn import NotStarted, Refused, Request, Spawner
-from sandboxkit_local.wire import FrameError, FrameReader, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     import signal
     from collections.abc import Callable
     from typing import NoReturn
+
+    from sandboxkit_local.inside.clients import Connection
 else:
     import _signal as signal  # as with _socket: the whole module costs many imports
-
-HANDSHAKE_LIMIT = 30.0
-"""Seconds in which a client that connected must have said what it wants."""
 
 KILL_LIMIT = 4.0
 """Seconds that ending the tree of a command whose time is up may take."""
@@ -39,52 +37,6 @@ _READ = 1 << 18
 _DRAIN_TURNS = 16
 _REAPED_AT_ONCE = 64
 _REMEMBERED = 1024
-_GONE = select.EPOLLHUP | select.EPOLLERR
-
-
-class Running:
-    """A command: its process, and PID 1's own ends of its output pipes, which keep its children from EPIPE."""
-
-    def __init__(self, mark: int, pid: int, outputs: list[int], deadline: float | None) -> None:
-        self.mark = mark
-        self.pid = pid
-        self.outputs = outputs
-        self.deadline = deadline
-        self.exit_code: int | None = None
-        self.timed_out = False
-        self.killed: bool | None = None
-        self.told = False
-        self.connection: Connection | None = None
-
-    @property
-    def over(self) -> bool:
-        """Whether its end can be told: for a timeout that is when the kill is over, whatever came of it."""
-        return self.killed is not None if self.timed_out else self.exit_code is not None
-
-    def session(self) -> int:
-        """Its session; 0 once that may be another's, because its number was given out again."""
-        if self.exit_code is None:
-            return self.pid
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return self.pid
-        except OSError:
-            return 0
-        return 0
-
-
-class Connection:
-    """A client's connection: one request, and what becomes of it."""
-
-    def __init__(self, sock: _socket.socket) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.reader = FrameReader()
-        self.descriptors: list[int] = []
-        self.began = time.monotonic()
-        self.asked = False
-        self.command: Running | None = None
 
 
 class Zygote:
@@ -93,24 +45,20 @@ class Zygote:
     def __init__(
         self, listener: _socket.socket, spawner: Spawner, *, expires_at: float, deadline_fd: int, isolated: bool
     ) -> None:
-        self._listener = listener
         self._spawner = spawner
         self._deadline_fd = deadline_fd
         self._isolated = isolated
         self._killer = Killer(may_freeze=isolated and os.getpid() == 1, reap=self._reap)
-        self._poll = select.epoll()
-        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._loop = Loop()
         self._by_pid: dict[int, Running] = {}
         self._by_mark: dict[int, Running] = {}
         self._timed: set[Running] = set()
-        self._waiting: set[Connection] = set()
         self._ended: dict[int, None] = {}
-        self._listen_again: float | None = None
         self._more_to_reap = False
         self.on_end: Callable[[], object] | None = None
         self._set_deadline(expires_at)
         self._watch_signals()
-        self._watch(listener.fileno(), self._accept)
+        self._clients = Clients(listener, self._loop, self._handle, self._let_go)
 
     # -- the deadline ---------------------------------------------------------------------------------------------
 
@@ -148,29 +96,19 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda number, stack: None)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        self._watch(self._wake_read, self._woken)
-
-    def _watch(self, fd: int, handler: Callable[[int], None]) -> None:
-        self._handlers[fd] = handler
-        self._poll.register(fd, select.EPOLLIN)
-
-    def _unwatch(self, fd: int) -> None:
-        if self._handlers.pop(fd, None) is not None:
-            self._poll.unregister(fd)
+        self._loop.watch(self._wake_read, self._woken)
 
     def run(self) -> NoReturn:
         """Serve until the deadline."""
         self._reap()
         while True:
-            for fd, event in self._poll.poll(self._patience()):
-                handler = self._handlers.get(fd)
-                if handler is not None:
-                    handler(event)
+            self._loop.turn(self._patience())
             if self._more_to_reap:
                 self._reap()
             now = time.monotonic()
             self._check_deadline(now)
             self._check_times(now)
+            self._clients.check(now)
             if self._killer.kills:
                 self._killer.scan()
 
@@ -181,26 +119,18 @@ class Zygote:
             # What was just killed needs a moment to be gone; what looks empty is looked at again at once.
             return 0.001 if any(kill.found for kill in self._killer.kills) else 0
         now = time.monotonic()
-        ends = [self._end - now, 60.0]
-        ends += [r.deadline - now for r in self._timed if r.deadline is not None]
-        ends += [c.began + HANDSHAKE_LIMIT - now for c in self._waiting]
-        if self._listen_again is not None:
-            ends.append(self._listen_again - now)
+        ends = [self._end, now + 60.0, *self._clients.due()]
+        ends += [running.deadline for running in self._timed if running.deadline is not None]
         # epoll rounds down to milliseconds; a wait that ends early would spin.
-        return max(0.0, min(ends)) + 0.001
+        return max(0.0, min(ends) - now) + 0.001
 
     def _check_times(self, now: float) -> None:
         for running in [r for r in self._timed if r.deadline is not None and r.deadline <= now]:
             self._timed.discard(running)
             if running.exit_code is None:
                 self._time_out(running, now)
-        for connection in [c for c in self._waiting if c.began + HANDSHAKE_LIMIT <= now]:
-            self._drop(connection)
-        if self._listen_again is not None and self._listen_again <= now:
-            self._listen_again = None
-            self._watch(self._listener.fileno(), self._accept)
 
-    def _woken(self, event: int) -> None:
+    def _woken(self) -> None:
         try:
             os.read(self._wake_read, 4096)
         except BlockingIOError:
@@ -226,65 +156,17 @@ class Zygote:
         self._more_to_reap = True
         return True
 
-    # -- connections ----------------------------------------------------------------------------------------------
+    # -- the output that nobody reads ------------------------------------------------------------------------------
 
-    def _accept(self, event: int) -> None:
-        for _ in range(64):
-            try:
-                fd, _address = self._listener._accept()  # type: ignore[attr-defined]
-            except BlockingIOError:
-                return
-            except OSError as exc:
-                if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    # Full up: look again in a moment rather than spin.
-                    self._unwatch(self._listener.fileno())
-                    self._listen_again = time.monotonic() + 0.1
-                return
-            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
-            sock.setblocking(False)
-            connection = Connection(sock)
-            self._waiting.add(connection)
-            self._watch(connection.fd, lambda event, c=connection: self._readable(c))  # type: ignore[misc]
-            self._readable(connection)
-
-    def _readable(self, connection: Connection) -> None:
-        try:
-            data, control, _, _ = connection.sock.recvmsg(_READ, _socket.CMSG_SPACE(16), _socket.MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
-            return
-        except OSError:
-            data, control = b"", []
-        for level, kind, payload in control:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                connection.descriptors += struct.unpack(f"{len(payload) // 4}i", payload)
-        if not data:
-            self._drop(connection)
-            return
-        try:
-            for items in connection.reader.feed(data):
-                self._handle(connection, items)
-        except (FrameError, ValueError, IndexError):
-            self._drop(connection)
-
-    def _drop(self, connection: Connection) -> None:
-        self._waiting.discard(connection)
-        self._unwatch(connection.fd)
-        connection.sock.close()
-        self._close_descriptors(connection)
+    def _let_go(self, connection: Connection) -> None:
         running = connection.command
         if running is not None:
             # Nobody reads its output any more; without its pipes being emptied it would stand still.
             connection.command = None
             running.connection = None
             for fd in running.outputs:
-                self._watch(fd, lambda event, r=running, f=fd: self._drain(r, f))  # type: ignore[misc]
+                self._loop.watch(fd, lambda r=running, f=fd: self._drain(r, f))  # type: ignore[misc]
             self._forget(running)
-
-    @staticmethod
-    def _close_descriptors(connection: Connection) -> None:
-        for fd in connection.descriptors:
-            os.close(fd)
-        connection.descriptors.clear()
 
     def _drain(self, running: Running, fd: int) -> None:
         for _ in range(_DRAIN_TURNS):
@@ -295,7 +177,7 @@ class Zygote:
                 return
             except OSError:
                 pass
-            self._unwatch(fd)
+            self._loop.unwatch(fd)
             os.close(fd)
             running.outputs.remove(fd)
             self._forget(running)
@@ -306,24 +188,9 @@ class Zygote:
         if idle and self._by_mark.get(running.mark) is running:
             del self._by_mark[running.mark]
 
-    def _send(self, connection: Connection, *items: bytes, fds: list[int] | None = None) -> None:
-        data = frame(*items)
-        control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
-        try:
-            sent = connection.sock.sendmsg([data], control, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
-        except OSError:
-            sent = -1
-        if sent != len(data) and connection.fd in self._handlers:
-            # A few bytes that do not fit: the client is not reading, or is gone.
-            self._drop(connection)
-
     # -- requests -------------------------------------------------------------------------------------------------
 
     def _handle(self, connection: Connection, items: list[bytes]) -> None:
-        if connection.asked:
-            return
-        connection.asked = True
-        self._waiting.discard(connection)
         word = items[0]
         if word == b"run":
             self._run(connection, items)
@@ -333,14 +200,14 @@ class Zygote:
             running = self._by_mark.get(int(items[1]))
             if running is not None and running.exit_code is None and running.pid:
                 os.kill(running.pid, int(items[2]))
-            self._send(connection, b"ok")
+            self._clients.send(connection, b"ok")
         elif word == b"extend":
             self._set_deadline(float(items[1]))
-            self._send(connection, b"ok")
+            self._clients.send(connection, b"ok")
         elif word == b"end":
             self.end()
         else:
-            self._drop(connection)
+            self._clients.drop(connection)
 
     def _run(self, connection: Connection, items: list[bytes]) -> None:
         mark = int(items[1])
@@ -352,15 +219,17 @@ class Zygote:
         rest = items[7 + count :]
         request = Request(argv, dict(zip(rest[::2], rest[1::2], strict=True)), items[4], mark)
         if mark in self._ended:
-            self._send(connection, b"failed", b"other", b"0", b"it was ended before it began")
+            self._clients.send(connection, b"failed", b"other", b"0", b"it was ended before it began")
             return
         text = connection.descriptors[0] if has_text and connection.descriptors else None
         try:
             self._start(connection, request, timeout, wants_stdin, text)
         except OSError as exc:
-            self._send(connection, b"failed", b"other", b"%d" % (exc.errno or 0), os.fsencode(exc.strerror or ""))
+            self._clients.send(
+                connection, b"failed", b"other", b"%d" % (exc.errno or 0), os.fsencode(exc.strerror or "")
+            )
         finally:
-            self._close_descriptors(connection)
+            connection.close_descriptors()
 
     def _start(
         self, connection: Connection, request: Request, timeout: float | None, wants_stdin: bool, text: int | None
@@ -377,7 +246,7 @@ class Zygote:
             try:
                 running.pid = self._spawner.start(request, stdin, stdout, stderr, text)
             except Refused as exc:
-                self._send(
+                self._clients.send(
                     connection, b"failed", exc.failure, b"%d" % exc.code, exc.message.encode("utf-8", "replace")
                 )
                 return
@@ -387,7 +256,7 @@ class Zygote:
             opened = [fd for fd in opened if fd not in running.outputs]
             self._follow(connection, running, timeout)
             ends = [from_stdout, from_stderr] + ([to_stdin] if wants_stdin else [])
-            self._send(connection, b"started", fds=ends)
+            self._clients.send(connection, b"started", fds=ends)
         finally:
             for fd in opened:
                 os.close(fd)
@@ -417,7 +286,7 @@ class Zygote:
             running.told = True
             killed = {True: b"1", False: b"0", None: b""}[running.killed]
             word = b"timeout" if running.timed_out else b"exit"
-            self._send(running.connection, word, b"%d" % (running.exit_code or 0), killed)
+            self._clients.send(running.connection, word, b"%d" % (running.exit_code or 0), killed)
         self._forget(running)
 
     def _time_out(self, running: Running, now: float) -> None:
@@ -438,8 +307,8 @@ class Zygote:
         session = running.session() if running is not None and running.pid else 0
 
         def done(gone: bool) -> None:
-            if connection.fd in self._handlers:
-                self._send(connection, b"killed", b"1" if gone else b"0")
+            if connection.fd in self._loop:
+                self._clients.send(connection, b"killed", b"1" if gone else b"0")
 
         self._killer.start(mark, session or -2, time.monotonic() + seconds, done)
 
