@@ -38,28 +38,42 @@ def test_protected_work_ends_although_ctrl_c_is_pressed() -> None:
 
 def test_a_second_ctrl_c_goes_through_at_once() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), interrupts_held():
+
+    @interrupts_held()
+    def work() -> None:
         press()
         done.append("first")
         press()
         done.append("second")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done == ["first"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_what_went_wrong_in_the_work_is_told_with_the_interrupt() -> None:
-    with pytest.raises(KeyboardInterrupt) as caught, interrupts_held():
+    @interrupts_held()
+    def work() -> None:
         press()
         raise ValueError("the work's own")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        work()
     assert isinstance(caught.value.__context__, ValueError)
 
 
 def test_one_inside_the_other_holds_to_the_outer_end() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), interrupts_held():
+
+    @interrupts_held()
+    def work() -> None:
         with interrupts_held():
             press()
         done.append("outer")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done == ["outer"]
 
 
