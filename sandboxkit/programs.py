@@ -73,6 +73,8 @@ class Program:
         until = self.world.now() + self.patience
         if self.deadline is not None:
             until = min(until, self.deadline)
+        # Before the exchange, not after it: a cancellation here hides nothing that was sent or received.
+        await self.world.breathe()
         turn = await self.channel.exchange(outgoing, until=until)
         for chunk in turn.chunks:
             if chunk.stream == STDOUT:
@@ -89,7 +91,6 @@ class Program:
             )
         elif not turn.sent and not turn.chunks and self.world.now() >= until:
             raise DeadlineExceeded(f"sandbox {self.sandbox_id} did not {self.doing} in time; it was given up")
-        await self.world.breathe()
         return turn.sent
 
     def _check_report(self) -> None:

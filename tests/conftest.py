@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,13 @@ import pytest
 
 # Its metadata lies beside its package, as if it were installed: clients in other processes find it by the path too.
 sys.path.insert(0, str(Path(__file__).parent / "poor"))
+
+
+# A run that was started in the background (nohup, a shell's "&") ignores what many tests are about, and so would
+# every program that they start.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ LATE = b"command terminated\n"
 
 HOLD = 0.002
 """Seconds that a stream is held back when the other one has nothing to go first."""
+
+
+MOST = 1 << 20
+"""Bytes that it keeps back at most: who reads slowly holds the command back."""
 
 
 class PoorChannel:
@@ -46,10 +51,11 @@ class PoorChannel:
         else:
             sent = 0
         chunk = self._next()
-        if chunk is None and self._waiting():
+        if chunk is None and self._waiting() and not sent:
             # Only the held stream has something: give the other a moment to overtake it.
-            turn = await self.inner.exchange(until=self.world.now() + HOLD)
-            self._take(turn)
+            if sum(map(len, itertools.chain(*self.queues.values()))) < MOST:
+                turn = await self.inner.exchange(until=self.world.now() + HOLD)
+                self._take(turn)
             chunk = self._next(release=True)
         chunks = () if chunk is None else (chunk,)
         return Exchange(sent, chunks, self.ended and not self._waiting())
