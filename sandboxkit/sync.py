@@ -192,6 +192,9 @@ class Client:
     def __init__(self, client: AsyncClient) -> None:
         self._async = client
 
+    def __repr__(self) -> str:
+        return f"Client(provider={self.provider!r}, owner={self.owner!r})"
+
     create = blocking_as(Sandbox, AsyncClient.create)
     get = blocking_as(Sandbox, AsyncClient.get)
     info = blocking(AsyncClient.info)

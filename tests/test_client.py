@@ -132,6 +132,10 @@ def test_what_is_not_declared_is_refused_by_name_before_anything_is_sent(
     assert client(Scripted()).create(**given).id == "new"
 
 
+def test_a_client_shows_what_it_is() -> None:
+    assert repr(client(Scripted())) == "Client(provider='scripted', owner='me')"
+
+
 def test_keywords_overrule_the_specification() -> None:
     provider = Scripted()
     client(provider).create(SandboxSpec(cpu=1, ttl=5, labels={"a": "b"}), cpu=2)
