@@ -405,7 +405,7 @@ def test_a_command_that_was_ended_before_it_was_asked_for_never_starts(client: C
     provider = client._async.provider
     process = LocalProcess(provider.world, provider.state, box.id, "none", 0)  # type: ignore[attr-defined]
     command = Command(argv=(b"touch", b"/workspace/late"))
-    request, _ = make_request(process, command)
+    request, _ = make_request(process.mark, command)
     process.started = None  # as if the request were under way
     assert run(process.kill(until=time.monotonic() + 5)) is True
     run(process.start(request, None, until=None))
