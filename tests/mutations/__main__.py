@@ -23,6 +23,9 @@ from tests.mutations.planting import VARIABLE, Mutation, load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SITE = Path(__file__).resolve().parent / "site"
+STUCK = 40
+"""Seconds after which a run prints where it stands."""
+
 LIMIT = 120
 """Seconds that one run may take; a test has 60."""
 
@@ -44,7 +47,7 @@ def try_one(mutation: Mutation) -> Verdict:
     """Run the tests that must see a mutation."""
     file = f"tests/contract/test_{mutation.provider}.py"
     names = [f"{file}::Test{mutation.provider.title()}::{test}[{mutation.world}]" for test in mutation.tests]
-    flags = ("-q", "-x", "-rfE", "--tb=line", "-o", "timeout=60", "-p", "tests.mutations.planted")
+    flags = ("-q", "-x", "-rfE", "--tb=line", "-o", "timeout=60", "-o", f"faulthandler_timeout={STUCK}", "-p", "tests.mutations.planted")
     command = (sys.executable, "-m", "pytest", *flags, *names)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sandboxkit-mutation-") as scratch:
@@ -63,8 +66,9 @@ def try_one(mutation: Mutation) -> Verdict:
             done = subprocess.run(
                 command, cwd=ROOT, env=env, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT
             )
-        except subprocess.TimeoutExpired:
-            return Verdict(mutation, False, f"did not end within {LIMIT} s", time.monotonic() - began)
+        except subprocess.TimeoutExpired as exc:
+            words = (exc.stderr or b"").decode("utf-8", "replace")[-4000:]
+            return Verdict(mutation, False, f"did not end within {LIMIT} s: {words}", time.monotonic() - began)
         finally:
             _sweep(state)
     return Verdict(mutation, *_judge(done), time.monotonic() - began)
@@ -86,7 +90,7 @@ def _judge(done: subprocess.CompletedProcess[str]) -> tuple[bool, str]:
         return True, f"{node.rpartition('::')[2]}: {reason[:120]}"
     if done.returncode == 0:
         return False, "SURVIVED: the tests passed"
-    return False, f"pytest ended with {done.returncode}: {done.stdout[-800:]}{done.stderr[-400:]}"
+    return False, f"pytest ended with {done.returncode}: {done.stdout[-800:]}{done.stderr[-4000:]}"
 
 
 def main() -> int:
