@@ -47,7 +47,18 @@ def try_one(mutation: Mutation) -> Verdict:
     """Run the tests that must see a mutation."""
     file = f"tests/contract/test_{mutation.provider}.py"
     names = [f"{file}::Test{mutation.provider.title()}::{test}[{mutation.world}]" for test in mutation.tests]
-    flags = ("-q", "-x", "-rfE", "--tb=line", "-o", "timeout=60", "-o", f"faulthandler_timeout={STUCK}", "-p", "tests.mutations.planted")
+    flags = (
+        "-q",
+        "-x",
+        "-rfE",
+        "--tb=line",
+        "-o",
+        "timeout=60",
+        "-o",
+        f"faulthandler_timeout={STUCK}",
+        "-p",
+        "tests.mutations.planted",
+    )
     command = (sys.executable, "-m", "pytest", *flags, *names)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sandboxkit-mutation-") as scratch:
