@@ -64,7 +64,7 @@ def try_one(mutation: Mutation) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="sandboxkit-mutation-") as scratch:
         state = f"{scratch}/state"
         env = {
-            # With CI set pytest explains the failed comparison of two large values at any length, which takes minutes.
+            # With CI set pytest explains a failed comparison of large values at any length, which takes minutes.
             **{name: value for name, value in os.environ.items() if name not in ("CI", "BUILD_NUMBER")},
             VARIABLE: mutation.name,
             "SANDBOXKIT_REQUIRE": mutation.provider,
