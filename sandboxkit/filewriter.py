@@ -53,6 +53,7 @@ class ShellWriter:
     atomic: bool = True
     append: bool = False
     patience: float = PATIENCE
+    mtime: int | None = None
     _program: Program | None = attrs.field(default=None, init=False, repr=False)
     _temporary: bytes = attrs.field(factory=temporary_name, init=False, repr=False)
     _opened: bool = attrs.field(default=False, init=False)
@@ -101,11 +102,12 @@ class ShellWriter:
         view = memoryview(data).cast("B")
         try:
             while view:
+                if not self._gathered and len(view) >= FRAME:
+                    await self._send_frame(program, view[:LARGE_FRAME])
+                    view = view[LARGE_FRAME:]
+                    continue
                 room = FRAME - len(self._gathered)
                 piece, view = view[:room], view[room:]
-                if len(piece) == FRAME:
-                    await self._send_frame(program, piece)
-                    continue
                 self._gathered += piece
                 if len(self._gathered) == FRAME:
                     await self._flush(program)
@@ -136,8 +138,10 @@ class ShellWriter:
             raise file_error(self._doing, Complaint.of("EISDIR"), display(self.path))
         path = tool_argument(self.path)
         mode = b"" if self.mode is None else b"%o" % self.mode
+        args: tuple[bytes, ...]
         if self.atomic and not self.append:
-            text, args = WRITE, (path, self._temporary, mode)
+            mtime = b"" if self.mtime is None else b"%d" % self.mtime
+            text, args = WRITE, (path, self._temporary, mode, mtime)
         else:
             text, args = WRITE_IN_PLACE, (path, mode, b"1" if self.append else b"")
         self._program = await start_program(

@@ -41,7 +41,8 @@ class AsyncSandbox:
     @property
     def files(self) -> AsyncFiles:
         """Its files; see :class:`~sandboxkit.files.AsyncFiles`."""
-        return AsyncFiles(self._client.provider.files(self.id))
+        provider = self._client.provider
+        return AsyncFiles(provider.files(self.id), provider, self.id)
 
     def _command(
         self,
