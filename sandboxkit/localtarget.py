@@ -24,6 +24,13 @@ def _temporary() -> str:
     return f".sandboxkit-{secrets.token_hex(8)}"
 
 
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory)) from None
+
+
 class Target(Protocol):
     """Where something downloaded goes, for one thread at a time."""
 
@@ -52,7 +59,7 @@ class FileTarget:
         self._path = Path(path).resolve()
         if self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        _make(self._path.parent)
         self._staged = self._path.parent / _temporary()
         self._lock = threading.Lock()
         self._fd = os.open(self._staged, NEW_FILE, 0o600)
@@ -89,7 +96,8 @@ class TreeTarget:
         self._path = Path(path).resolve()
         self._merged = self._path.exists()
         directory = self._path if self._merged else self._path.parent
-        directory.mkdir(parents=True, exist_ok=True)
+        if not self._merged:
+            _make(directory)
         self._lock = threading.Lock()
         self._staged = _temporary()
         self._reader = ArchiveReader()

@@ -80,6 +80,7 @@ class StagedTree:
     _file: int = attrs.field(default=-1, init=False)
     _entry: Entry | None = attrs.field(default=None, init=False, repr=False)
     _left: int = attrs.field(default=0, init=False)
+    _flaw: str = attrs.field(default="", init=False, repr=False)
 
     def add(self, entry: Entry) -> None:
         """Take an entry; a file's contents follow by :meth:`write`."""
@@ -146,7 +147,9 @@ class StagedTree:
             except OSError as exc:
                 if exc.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL):
                     raise
-                raise BadArchive(f"{self.tally.path!r} is a hard link to what is no file of the archive") from None
+                # The archiver may not have been allowed to read that, which it says at its end.
+                self._flaw = self._flaw or f"{self.tally.path!r} is a hard link to what is no file of the archive"
+                return
         self.tally.files += 1
         self._close_file(found.st_mode & MODE, int(found.st_mtime))
 
@@ -217,6 +220,8 @@ class StagedTree:
     def finish(self) -> tuple[int, int]:
         """Complete every directory but the root; give the mode and the time that the root should have."""
         self._leave(())
+        if self._flaw:
+            raise BadArchive(f"the sandbox sent an archive in which {self._flaw}")
         return self._own
 
     def close(self) -> None:

@@ -42,7 +42,9 @@ def make_tree(directory: Path) -> Path:
     return directory / "tree"
 
 
-def transfer_cases(box: Sandbox, mover: Mover, scratch: Path, *, tree: float | None, file: float | None) -> list[Case]:
+def transfer_cases(
+    box: Sandbox, mover: Mover, scratch: Path, *, tree: float | None, file: float | None
+) -> list[Case]:
     """Trees and files to where nothing is yet; each is compared with its source, unmeasured."""
     source = make_tree(scratch)
     blob = scratch / "blob"
@@ -52,7 +54,9 @@ def transfer_cases(box: Sandbox, mover: Mover, scratch: Path, *, tree: float | N
     box.files.upload(blob, f"{FOLDER}/blob")
 
     def sent(_: object) -> None:
-        counted = box.exec(f"find {there} -type f | wc -l; cat $(find {there} -type f | sort) | cksum; rm -rf {there}")
+        counted = box.exec(
+            f"find {there} -type f | wc -l; cat $(find {there} -type f | sort) | cksum; rm -rf {there}"
+        )
         wanted = box.exec(f"cat $(find {FOLDER}/tree -type f | sort) | cksum")
         if counted.text != f"{FILES}\n{wanted.text}":
             raise AssertionError("the directory did not arrive as it is")
