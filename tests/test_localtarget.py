@@ -237,8 +237,8 @@ def test_a_file_is_replaced_whole_and_a_symlink_to_it_stays(outside: Path, tmp_p
 
 
 def test_no_descriptor_stays_open(outside: Path, tmp_path: Path) -> None:
-    before = os.listdir("/proc/self/fd")
+    before = sorted(Path("/proc/self/fd").iterdir())
     receive(archive(("a/b/c/d", FILE, b"x"), ("hard", LINK, "a/b/c/d"), ("e", SYMLINK, "x")), tmp_path / "target")
     with pytest.raises(BadArchive):
         receive(archive(("a/b/c/d", FILE, b"x"), ("hard", LINK, "a/b/c")), tmp_path / "target2")
-    assert os.listdir("/proc/self/fd") == before
+    assert sorted(Path("/proc/self/fd").iterdir()) == before

@@ -84,7 +84,7 @@ def look(directory: Path) -> Look:
         info = path.lstat()
         what: bytes | str = ""
         if stat.S_ISLNK(info.st_mode):
-            what = os.readlink(path)
+            what = str(path.readlink())
         elif stat.S_ISREG(info.st_mode):
             what = path.read_bytes()
         kind = stat.filemode(info.st_mode)[0]
@@ -243,13 +243,15 @@ def test_a_symlink_to_a_directory_is_followed_at_the_top_only(files: Files, tmp_
 def test_a_mount_within_the_target_is_not_copied_into(
     box: ShellBox, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sandboxkit import transfer
+    from sandboxkit import transfer, treeprograms
 
     mounted = tmp_path / "to" / "a b\n\\é"
     mounted.mkdir(parents=True)
     quoted = "".join(f"\\{ord(c):03o}" if c in " \n\\" else c for c in str(mounted))
     (tmp_path / "mounts").write_text(f"1 1 0:1 / / rw - x\n2 1 0:2 / {quoted} rw - x\n3 1 0:1 / /x rw - x\n")
-    monkeypatch.setattr(transfer, "UNPACK", transfer.UNPACK.replace("/proc/self/mountinfo", str(tmp_path / "mounts")))
+    monkeypatch.setattr(
+        transfer, "UNPACK", treeprograms.UNPACK.replace("/proc/self/mountinfo", str(tmp_path / "mounts"))
+    )
     (tmp_path / "d" / mounted.name).mkdir(parents=True)
     (tmp_path / "d" / mounted.name / "f").write_text("f")
     with pytest.raises(FileError, match="atomically") as caught:
@@ -261,14 +263,15 @@ def test_a_mount_within_the_target_is_not_copied_into(
 
 
 def test_what_changes_while_it_is_read_is_told(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sandboxkit import transfer
+    from sandboxkit import transfer, treeprograms
 
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "f").write_text("f")
     said = 'tar -cf - .;echo "tar: ./f: file changed as we read it" >&2;exit 1'
-    monkeypatch.setattr(transfer, "PACK", transfer.PACK.replace("exec tar -cf - .", said))
+    monkeypatch.setattr(transfer, "PACK", treeprograms.PACK.replace("exec tar -cf - .", said))
     assert files.download(f"{tmp_path}/d", tmp_path / "x").changed == ("f",)
-    monkeypatch.setattr(transfer, "PACK", transfer.PACK.replace("exit 1", "echo 'tar: f: bad' >&2;exit 1"))
+    worse = said.replace("exit 1", "echo 'tar: f: bad' >&2;exit 1")
+    monkeypatch.setattr(transfer, "PACK", treeprograms.PACK.replace("exec tar -cf - .", worse))
     with pytest.raises(FileError, match="tar: f: bad"):
         files.download(f"{tmp_path}/d", tmp_path / "y")
     assert not (tmp_path / "y").exists()
