@@ -213,6 +213,8 @@ class Download:
         world = self.provider.world
         target = await world.call(self._target, head, undo=lambda made: made.discard())
         try:
+            # Also when it has ended already: what came with its end is still to be stored.
+            await self._store(program, target)
             while not program.ended:
                 await self._store(program, target)
             changed = self._check_end(program, head)

@@ -24,6 +24,7 @@ from sandboxkit.testing.suite.output import OutputBudget
 from sandboxkit.testing.suite.secrecy import Secrecy
 from sandboxkit.testing.suite.streaming import Streaming
 from sandboxkit.testing.suite.timeouts import Timeouts
+from sandboxkit.testing.suite.transfers import Transfers
 from sandboxkit.testing.suite.writes import Writes
 
 World = Literal["blocking", "asyncio"]
@@ -45,6 +46,7 @@ class ContractSuite(
     FileContents,
     Writes,
     FileTree,
+    Transfers,
     Capabilities,
     Secrecy,
     Footprint,

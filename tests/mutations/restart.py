@@ -1,0 +1,1 @@
+"""Planted bugs in restart: L6."""
