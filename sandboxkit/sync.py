@@ -151,6 +151,7 @@ class Sandbox:
     spawn = blocking_as(Process, AsyncSandbox.spawn)
     info = blocking(AsyncSandbox.info)
     extend = blocking(AsyncSandbox.extend)
+    restart = blocking(AsyncSandbox.restart)
     delete = blocking(AsyncSandbox.delete)
 
     @property

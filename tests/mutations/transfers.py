@@ -147,11 +147,11 @@ def what_a_dead_client_sent_is_unpacked() -> None:
 
 @breaks("F6", "test_a_directory_goes_there_and_back")
 def symlinks_are_followed() -> None:
-    from sandboxkit import localsource
+    from sandboxkit import archive, localsource
 
     def make(_: Any) -> Any:
         def symlink(self: Any, parent: int, entry: str, name: bytes) -> bytes:
-            return localsource.header(localsource.Entry(name=self._prefix + name, kind="file"))
+            return archive.header(archive.Entry(name=self._prefix + name, kind="file"))
 
         return symlink
 

@@ -21,6 +21,7 @@ from sandboxkit.testing.suite.inputs import Inputs
 from sandboxkit.testing.suite.interruption import Interruption
 from sandboxkit.testing.suite.lifecycle import Lifecycle
 from sandboxkit.testing.suite.output import OutputBudget
+from sandboxkit.testing.suite.restart import Restart
 from sandboxkit.testing.suite.secrecy import Secrecy
 from sandboxkit.testing.suite.streaming import Streaming
 from sandboxkit.testing.suite.timeouts import Timeouts
@@ -34,6 +35,7 @@ class ContractSuite(
     Lifecycle,
     Creation,
     Deadlines,
+    Restart,
     Commands,
     Endings,
     Inputs,

@@ -140,6 +140,7 @@ class Transfers:
                     (tmp_path / path / "names" / "other").write_text("mine")
                     (tmp_path / path / "one").write_text("old")
         await box.files.upload(source, f"{directory}/there")
+        assert await box.files.read(f"{directory}/there/names/mine") == b"mine"
         await box.files.download(f"{directory}/there", tmp_path / "back")
         assert (tmp_path / "back" / "names" / "mine").read_text() == "mine"
         assert (tmp_path / "back" / "names" / "other").read_text() == "mine"
