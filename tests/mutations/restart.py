@@ -120,7 +120,13 @@ def a_command_that_was_ended_has_an_exit_code() -> None:
 
 
 @breaks("L6", "test_restart_is_refused_where_it_is_not_declared", provider="poor")
-def an_undeclared_restart_is_tried() -> None:
-    from sandboxkit.client import AsyncClient
+def an_undeclared_restart_is_ignored() -> None:
+    from sandboxkit.sandbox import AsyncSandbox
 
-    replace(AsyncClient, "require", lambda _: lambda self, capability: None)
+    def make(_: Any) -> Any:
+        async def restart(self: Any) -> Any:
+            return await self.info()
+
+        return restart
+
+    replace(AsyncSandbox, "restart", make)
