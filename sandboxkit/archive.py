@@ -204,7 +204,8 @@ class ArchiveReader:
         name = name.split(b"\0", 1)[0]
         if rest.startswith(b"ustar\0") and rest[88]:
             name = rest[88:243].split(b"\0", 1)[0] + b"/" + name
-        long, self._long = self._long, {}
+        long = self._long
+        self._long = {}
         try:
             size = int(long.get(b"size", size))
             seconds = int(float(long.get(b"mtime", _number(mtime))))

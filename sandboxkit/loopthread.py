@@ -16,6 +16,9 @@ from sandboxkit.interrupts import interrupts_held
 
 T = TypeVar("T")
 
+LOOK = 0.25
+"""Seconds after which a caller looks whether it was interrupted."""
+
 CANCEL_LIMIT = 10.0
 """Seconds that what is interrupted may take to clean up."""
 
@@ -111,7 +114,9 @@ class LoopThread:
                 loop = self._running()
                 # Within the lock: what is asked for before the end is begun before the end.
                 loop.call_soon_threadsafe(call.start)
-            call.done.wait()
+            # In slices: a signal that comes just before a thread begins to wait for a lock does not wake it.
+            while not call.done.wait(LOOK):
+                continue
         except BaseException:
             if loop is None:
                 coroutine.close()
