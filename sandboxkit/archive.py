@@ -204,11 +204,11 @@ class ArchiveReader:
         name = name.split(b"\0", 1)[0]
         if rest.startswith(b"ustar\0") and rest[88]:
             name = rest[88:243].split(b"\0", 1)[0] + b"/" + name
-        long = self._long
+        told = {b"path": name, b"linkpath": target.split(b"\0", 1)[0], **self._long}
         self._long = {}
         try:
-            size = int(long.get(b"size", size))
-            seconds = int(float(long.get(b"mtime", _number(mtime))))
+            size = int(told.get(b"size", size))
+            seconds = int(float(told.get(b"mtime", _number(mtime))))
         except (OverflowError, ValueError):
             raise ValueError("a pax header's number is none") from None
         if not 0 <= size < 1 << 62 or abs(seconds) >= 1 << 62:
@@ -217,12 +217,12 @@ class ArchiveReader:
         contents = size if what == "file" else 0
         found.append(
             Entry(
-                name=long.get(b"path", name),
+                name=told[b"path"],
                 kind=what,
                 size=contents,
                 mode=_number(mode) & 0o7777,
                 mtime=seconds,
-                target=long.get(b"linkpath", target.split(b"\0", 1)[0]),
+                target=told[b"linkpath"],
             )
         )
         self._content = contents
