@@ -59,6 +59,7 @@ class ShellWriter:
     _opened: bool = attrs.field(default=False, init=False)
     _gathered: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
     _behind: int = attrs.field(default=0, init=False)
+    _owed: int = attrs.field(default=0, init=False)
 
     @property
     def _doing(self) -> str:
@@ -86,6 +87,8 @@ class ShellWriter:
             await self._abandon(program)
             return
         try:
+            if self._owed:
+                raise InvalidRequest(f"{self._owed} bytes that were announced were not written")
             await self._flush(program, COMMIT)
             await program.finish()
             self._check(program)
@@ -94,6 +97,30 @@ class ShellWriter:
             raise
         await program.close()
 
+    async def announce(self, size: int) -> None:
+        """Say how many bytes will come, for one frame: it costs the sandbox one process, however large it is."""
+        program = self._program
+        if program is None or program.closed or self._owed or self._gathered:
+            raise InvalidRequest("a size is announced once, before anything is written, in the writer's block")
+        if not size:
+            return
+        self._owed = self._behind = size
+        try:
+            await program.send(b"%d\n" % size)
+        except BaseException:
+            await self._abandon(program)
+            raise
+
+    async def _pay(self, program: Program, view: memoryview) -> None:
+        """Send a part of what was announced."""
+        if len(view) > self._owed:
+            raise InvalidRequest("more is written than was announced")
+        self._owed -= len(view)
+        self._behind = self._owed
+        await program.send(view)
+        if program.ended:
+            self._check(program)
+
     async def write(self, data: bytes | memoryview) -> None:
         """Send bytes; once an error was raised, or the block was left, nothing more can be written."""
         program = self._program
@@ -101,6 +128,9 @@ class ShellWriter:
             raise InvalidRequest("the writer is not open; use it in its 'async with' (or 'with') block")
         view = memoryview(data).cast("B")
         try:
+            if self._owed:
+                await self._pay(program, view)
+                return
             while view:
                 if not self._gathered and len(view) >= FRAME:
                     await self._send_frame(program, view[:LARGE_FRAME])
@@ -187,7 +217,8 @@ class ShellWriter:
         # At most this is missing from a frame; a cancellation may have hidden that some of it went.
         missing = program.unsent + self._behind
         temporary = self.atomic and not self.append
-        if not program.ended and (temporary or not missing):
+        # What fills up a frame grows with it; a large one is not worth its while.
+        if not program.ended and (temporary or not missing) and missing <= LARGE_FRAME:
             await program.ask_to_end(ABORT * (missing // len(ABORT) + 2), limit=ABORT_LIMIT)
         killed = not program.ended
         await program.end(until=min(until, program.world.now() + KILL_LIMIT))

@@ -81,6 +81,7 @@ class FileSource:
     def __init__(self, path: str, fd: int, found: os.stat_result) -> None:
         self.tally = Tally(files=1, path=path)
         self.mode, self.mtime = found.st_mode & MODE, max(0, int(found.st_mtime))
+        self.size = found.st_size
         self.total: int | None = found.st_size
         self._file = os.fdopen(fd, "rb", buffering=0)
         self._lock = threading.Lock()

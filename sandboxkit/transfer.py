@@ -7,6 +7,7 @@ nothing that comes (:mod:`sandboxkit.localtree`). On either side all of it arriv
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import attrs
 from sandboxkit.complaints import Complaints
 from sandboxkit.errors import BadArchive, CommandLost, FileError, InvalidRequest, SandboxError
 from sandboxkit.fileerrors import STOPPED, not_atomic, understand
-from sandboxkit.filewriter import LARGE_FRAME, ShellWriter, temporary_name
+from sandboxkit.filewriter import ShellWriter, temporary_name
 from sandboxkit.localsource import PIECE, FileSource, Source, open_source
 from sandboxkit.localtarget import FileTarget, Target, TreeTarget
 from sandboxkit.model import TransferProgress, TransferResult
@@ -112,7 +113,13 @@ class Upload:
             mtime=source.mtime,
         )
         async with writer:
-            while data := await self.provider.world.call(source.read, LARGE_FRAME):
+            left = source.size
+            await writer.announce(left)
+            while left:
+                data = await self.provider.world.call(source.read, min(left, PIECE))
+                if not data:
+                    raise OSError(errno.EIO, "it became shorter while it was read", self.local)
+                left -= len(data)
                 await writer.write(data)
                 self._tell(source)
 
