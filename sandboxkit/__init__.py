@@ -6,6 +6,7 @@ from sandboxkit.connect import connect, connect_async
 from sandboxkit.errors import (
     ArgumentsTooLong,
     AuthenticationFailed,
+    BadArchive,
     CommandError,
     CommandFailed,
     CommandLost,
@@ -47,6 +48,8 @@ from sandboxkit.model import (
     SandboxInfo,
     SandboxSpec,
     Status,
+    TransferProgress,
+    TransferResult,
 )
 from sandboxkit.plugins import hookimpl
 
@@ -88,6 +91,7 @@ __all__ = [
     "AsyncProcess",
     "AsyncSandbox",
     "AuthenticationFailed",
+    "BadArchive",
     "Capability",
     "Chunk",
     "Client",
@@ -129,6 +133,8 @@ __all__ = [
     "Status",
     "StatusUnreported",
     "Throttled",
+    "TransferProgress",
+    "TransferResult",
     "Unsupported",
     "WorkingDirectoryError",
     "connect",

@@ -34,7 +34,8 @@
         ├── FilePermission (PermissionError)
         ├── NoSpaceLeft
         ├── FileTooLarge
-        └── NotAtomic
+        ├── NotAtomic
+        └── BadArchive
 
 Each class has a stable ``code``. Messages never hold credentials, environment values or command texts.
 """
@@ -351,3 +352,9 @@ class NotAtomic(FileError):
 
     code = "not_atomic"
     default_errno = _errno.EXDEV
+
+
+class BadArchive(FileError):
+    """What the sandbox sent of a directory is no archive, or one that points outside; nothing was changed."""
+
+    code = "bad_archive"

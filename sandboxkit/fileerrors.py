@@ -34,6 +34,7 @@ SOURCE = 97
 """The exit code of a program when a tool's complaint is about the first of its two paths."""
 
 NOT_ATOMIC = "NOTATOMIC"
+NO_TAR = "NOTAR"
 
 _CLASSES: dict[int, type[FileError]] = {
     errno.ENOENT: FileMissing,
@@ -128,6 +129,11 @@ def file_error(doing: str, complaint: Complaint, path: str, what: str = "") -> F
     """Make the error for ``path``; ``doing`` is the verb, as in ``cannot write``, ``what`` names both paths."""
     if complaint.told == NOT_ATOMIC:
         return not_atomic(doing, path)
+    if complaint.told == NO_TAR:
+        return FileError(
+            f"cannot {doing} {path!r}: the sandbox has no tar, by which directories move; move its files singly",
+            path=path,
+        )
     words = _TEXTS.get(complaint.number) or complaint.words or f"errno {complaint.number}"
     kind = _CLASSES.get(complaint.number, FileError)
     about = f"{what} in the sandbox: {path!r}" if what else f"{path!r} in the sandbox"

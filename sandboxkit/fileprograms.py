@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from sandboxkit.fileerrors import NOT_ATOMIC, SOURCE, STOPPED, TOLD
 
-_START = f"""\
+START = f"""\
 export LC_ALL=C
 die(){{ printf 'sandboxkit:%s\\n' "$1" >&2;exit {TOLD};}}
 there(){{ [ -e "$1" ]||[ -L "$1" ];}}
@@ -33,7 +33,7 @@ case $p in */)die EISDIR;;esac
 """
 
 # Make the directory $D. mkdir -p says "File exists" of a file in the way.
-_PARENTS = """\
+PARENTS = """\
 [ -d "$D" ]||mkdir -p "$D"||{ d=${D%/}
 while [ "$d" ];do [ -e "$d" ]&&! [ -d "$d" ]&&die ENOTDIR;case $d in */*)d=${d%/*};;*)break;;esac;done;exit 1;}
 """
@@ -60,11 +60,11 @@ writable(){ [ -f "$p" ]&&{ :;} >>"$p";} 2>/dev/null
 # replaces; where the owner cannot be kept, set-uid and set-gid bits are not either. A signal leaves nothing behind
 # (SIGPIPE: the client is gone, and nobody reads that the file is open).
 WRITE = (
-    _START
-    + 'p=$1 t=$2 m=$3\n[ -d "$p" ]&&die EISDIR\n'
+    START
+    + 'p=$1 t=$2 m=$3 T=$4\n[ -d "$p" ]&&die EISDIR\n'
     + _RESOLVE
     + "D=${p%/*}/\n"
-    + _PARENTS
+    + PARENTS
     + _WRITABLE
     + f"""\
 [ -e "$p" ]&&! [ -f "$p" ]&&die {NOT_ATOMIC}
@@ -86,17 +86,18 @@ if [ -e "$p" ];then set -- $(stat -c '%a %u %g' "$t" "$p")
 m=${{m:-$4}};[ "$m" != "$1" ]||m=;fi
 [ -z "$m" ]||chmod "$m" "$t"||exit 1
 [ "$k" != . ]||chmod ug-s "$t"||exit 1
+[ -z "$T" ]||touch -d "@$T" "$t"||exit 1
 mv -f -T "$t" "$p"||{{ writable&&die {NOT_ATOMIC};exit 1;}}
 trap - EXIT
 """
 )
-"""``path temporary mode|''``: write atomically what comes in frames, making parents, following symlinks."""
+"""``path temporary mode|'' mtime|''``: write atomically what comes in frames, making parents, following symlinks."""
 
 # The fd stays on whatever the path named when it was opened: a device, a FIFO, a mounted file.
 WRITE_IN_PLACE = (
-    _START
+    START
     + 'p=$1 m=$2\n[ -d "$p" ]&&die EISDIR\nD=${p%/*}/\n'
-    + _PARENTS
+    + PARENTS
     + """\
 [ -z "$m" ]||umask 077
 if [ "$3" ];then command exec 3>>"$p";else command exec 3>"$p";fi||{ dd if=/dev/null of="$p" conv=notrunc;exit 1;}
@@ -106,11 +107,11 @@ if [ "$3" ];then command exec 3>>"$p";else command exec 3>"$p";fi||{ dd if=/dev/
 )
 """``path mode|'' append|''``: write or append in place what comes in frames, making parents."""
 
-DISCARD = _START + "p=$1 t=$2\n" + _RESOLVE + 'rm -f "${p%/*}/$t"\n'
+DISCARD = START + "p=$1 t=$2\n" + _RESOLVE + 'rm -f "${p%/*}/$t"\n'
 """``path temporary``: remove what a killed :data:`WRITE` may have left."""
 
 READ = (
-    _START
+    START
     + """\
 p=$1 o=$2 n=$3
 [ -d "$p" ]&&die EISDIR
@@ -126,14 +127,14 @@ cat "$p" >/dev/null&&die EIO;exit 1
 
 _STAT = "stat -c '%f %s %Y %u %g"
 
-STAT = _START + f'p=$1\n{_STAT}\' $2 "$p"||exit 1\n[ "$2" ]||! [ -L "$p" ]||readlink -n "$p"\n'
+STAT = START + f'p=$1\n{_STAT}\' $2 "$p"||exit 1\n[ "$2" ]||! [ -L "$p" ]||readlink -n "$p"\n'
 """``path -L|''``: a line of mode (hexadecimal), size, mtime, uid, gid; then, to the end, a symlink's target."""
 
 # Names are shown in lots of 2,000, which stay below the kernel's limit for arguments. Each lot: the lines of stat
 # with the names (no name holds a "/", so ./ tells where one begins), NUL, the symlinks' names, NUL after each, NUL,
 # as many targets with NUL after each. A name that vanished meanwhile is only a complaint of stat's.
 LIST = (
-    _START
+    START
     + f"""\
 p=$1
 [ -d "$p" ]||{{ stat -L "$p" >/dev/null||exit 1;die ENOTDIR;}}
@@ -156,13 +157,13 @@ exit 0
 """``path``: what is in a directory."""
 
 MKDIR = (
-    _START
+    START
     + """\
 p=$1 m=$2
 if there "$p";then [ "$4" ]&&[ -d "$p" ]&&exit 0;die EEXIST;fi
 D=${p%/*}/
 """
-    + f'if [ "$3" ];then {_PARENTS.rstrip()};fi\n'
+    + f'if [ "$3" ];then {PARENTS.rstrip()};fi\n'
     + """\
 mkdir ${m:+-m "$m"} "$p"||{ [ "$4" ]&&[ -d "$p" ]&&exit 0;exit 1;}
 """
@@ -170,7 +171,7 @@ mkdir ${m:+-m "$m"} "$p"||{ [ "$4" ]&&[ -d "$p" ]&&exit 0;exit 1;}
 """``path mode|'' parents|'' exist_ok|''``: make a directory; without ``exist_ok`` only one caller succeeds."""
 
 REMOVE = (
-    _START
+    START
     + """\
 p=$1
 there "$p"||{ stat "$p" >/dev/null;exit 1;}
@@ -199,7 +200,7 @@ there "$1"&&die EEXIST;fi;return 0;}
 """
 
 MOVE = (
-    _START
+    START
     + '[ "$1" = "$2" ]&&there "$1"&&exit 0\n'
     + _PAIR
     + _COMMIT
@@ -220,7 +221,7 @@ rm -rf "$s"||exit {SOURCE}
 """``source target overwrite|'' temporary``: move; across file systems a copy becomes the target by rename."""
 
 COPY = (
-    _START
+    START
     + 'p=$2\nif [ "$3" ];then\n'
     + _RESOLVE
     + 'fi\nset -- "$1" "$p" "$3" "$4" "$5"\n'
@@ -245,14 +246,14 @@ trap - EXIT
 )
 """``source target overwrite|'' temporary recursive|''``: copy a file or a tree, with modes and times."""
 
-DISCARD_COPY = _START + "p=$1 t=$2\n" + _RESOLVE + 'rm -rf "${p%/*}/$t"\n'
+DISCARD_COPY = START + "p=$1 t=$2\n" + _RESOLVE + 'rm -rf "${p%/*}/$t"\n'
 """``target temporary``: remove what a killed :data:`MOVE` or :data:`COPY` may have left."""
 
 # walk PREFIX COMPONENT…: "=name" is taken as it is, "*" stands for any name, "**" for all that is below, without
 # following symlinks: what comes after it is left to the client, and so is the matching proper, so that a pattern
 # means the same on every image. find is quicker than the shell where it is there.
 GLOB = (
-    _START
+    START
     + """\
 unset GLOBIGNORE
 list(){ [ $# = 1 ]&&! there "$1"||printf '%s\\0' "$@";}

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from sandboxkit.errors import FileError, FileMissing, InvalidRequest, NotDirectory
-from sandboxkit.model import DEFAULT_READ_LIMIT, FileInfo
+from sandboxkit.model import DEFAULT_READ_LIMIT, FileInfo, TransferResult
 from sandboxkit.paths import RemotePath, display, remote_path
+from sandboxkit.transfer import Download, LocalPath, ProgressListener, Upload, ignore, local_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from sandboxkit.provider import FileOperations, FileReader, FileWriter
+    from sandboxkit.provider import FileOperations, FileReader, FileWriter, SandboxProvider
 
 Paths = list[str]
 """A list of paths; the class below has a method of the type's name."""
@@ -96,7 +97,7 @@ class AsyncWriter:
 
 @attrs.define(eq=False)
 class AsyncFiles:
-    """The files of one sandbox, with the rights and the view of the sandbox's user (F1-F5, F7).
+    """The files of one sandbox, with the rights and the view of the sandbox's user (F1-F7).
 
     A path is ``str``, ``bytes`` or ``PurePosixPath``; a relative one starts at the sandbox's working directory. Names
     that are not UTF-8 are ``str`` with surrogate escapes, as in :mod:`os`. What cannot be a path is refused with
@@ -109,6 +110,8 @@ class AsyncFiles:
     """
 
     _operations: FileOperations = attrs.field(repr=False)
+    _provider: SandboxProvider = attrs.field(repr=False)
+    _sandbox_id: str
 
     async def read(
         self,
@@ -251,3 +254,39 @@ class AsyncFiles:
         a literal ``*``; a slash at the end restricts to directories.
         """
         return [display(path) for path in await self._operations.glob(remote_path(pattern))]
+
+    async def upload(
+        self, local: LocalPath, remote: RemotePath, *, progress: ProgressListener | None = None
+    ) -> TransferResult:
+        """Bring a file or a directory of this machine into the sandbox.
+
+        ``remote`` is the full path that it gets, with missing parents. A file's contents, permission bits and time
+        replace a file as :meth:`write` does; a directory there is ``IsDirectory``. Of a directory, all that it holds
+        comes into ``remote``, which may exist: files and symlinks replace files and symlinks, what else is there
+        stays, and directories that exist keep their modes. A file in the place of a directory is ``NotDirectory``
+        (also a symlink to one: none is followed below ``remote``), a directory in that of a file ``IsDirectory``.
+
+        Everything arrives before any of it appears, then file by file: nobody sees half a file, and an upload that
+        fails before that or is cancelled changes nothing. Symlinks stay symlinks, hard links become files of their
+        own; set-uid, set-gid and sticky bits are dropped; everything is owned by the sandbox's user. FIFOs, sockets
+        and devices are left out and named in the result. A directory needs ``tar`` in the sandbox.
+
+        ``progress`` is called with a :class:`~sandboxkit.model.TransferProgress` as it goes. What is wrong on this
+        machine is a plain ``OSError`` about the local path.
+        """
+        upload = Upload(self._provider, self._sandbox_id, local_path(local), remote_path(remote), progress or ignore)
+        return await upload.run()
+
+    async def download(
+        self, remote: RemotePath, local: LocalPath, *, progress: ProgressListener | None = None
+    ) -> TransferResult:
+        """Bring a file or a directory of the sandbox to this machine; otherwise as :meth:`upload`, the other way.
+
+        What comes is not trusted: nothing outside ``local`` is ever written, whatever the sandbox sends
+        (``BadArchive``), and files are this process's own. A symlink is kept as it is, wherever it points: take care
+        where you follow it. A file that someone writes to or removes meanwhile is named in the result's ``changed``.
+        """
+        download = Download(
+            self._provider, self._sandbox_id, remote_path(remote), local_path(local), progress or ignore
+        )
+        return await download.run()

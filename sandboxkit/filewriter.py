@@ -53,11 +53,13 @@ class ShellWriter:
     atomic: bool = True
     append: bool = False
     patience: float = PATIENCE
+    mtime: int | None = None
     _program: Program | None = attrs.field(default=None, init=False, repr=False)
     _temporary: bytes = attrs.field(factory=temporary_name, init=False, repr=False)
     _opened: bool = attrs.field(default=False, init=False)
     _gathered: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
     _behind: int = attrs.field(default=0, init=False)
+    _owed: int = attrs.field(default=0, init=False)
 
     @property
     def _doing(self) -> str:
@@ -85,6 +87,8 @@ class ShellWriter:
             await self._abandon(program)
             return
         try:
+            if self._owed:
+                raise InvalidRequest(f"{self._owed} bytes that were announced were not written")
             await self._flush(program, COMMIT)
             await program.finish()
             self._check(program)
@@ -93,6 +97,30 @@ class ShellWriter:
             raise
         await program.close()
 
+    async def announce(self, size: int) -> None:
+        """Say how many bytes will come, for one frame: it costs the sandbox one process, however large it is."""
+        program = self._program
+        if program is None or program.closed or self._owed or self._gathered:
+            raise InvalidRequest("a size is announced once, before anything is written, in the writer's block")
+        if not size:
+            return
+        self._owed = self._behind = size
+        try:
+            await program.send(b"%d\n" % size)
+        except BaseException:
+            await self._abandon(program)
+            raise
+
+    async def _pay(self, program: Program, view: memoryview) -> None:
+        """Send a part of what was announced."""
+        if len(view) > self._owed:
+            raise InvalidRequest("more is written than was announced")
+        self._owed -= len(view)
+        self._behind = self._owed
+        await program.send(view)
+        if program.ended:
+            self._check(program)
+
     async def write(self, data: bytes | memoryview) -> None:
         """Send bytes; once an error was raised, or the block was left, nothing more can be written."""
         program = self._program
@@ -100,12 +128,16 @@ class ShellWriter:
             raise InvalidRequest("the writer is not open; use it in its 'async with' (or 'with') block")
         view = memoryview(data).cast("B")
         try:
+            if self._owed:
+                await self._pay(program, view)
+                return
             while view:
+                if not self._gathered and len(view) >= FRAME:
+                    await self._send_frame(program, view[:LARGE_FRAME])
+                    view = view[LARGE_FRAME:]
+                    continue
                 room = FRAME - len(self._gathered)
                 piece, view = view[:room], view[room:]
-                if len(piece) == FRAME:
-                    await self._send_frame(program, piece)
-                    continue
                 self._gathered += piece
                 if len(self._gathered) == FRAME:
                     await self._flush(program)
@@ -136,8 +168,10 @@ class ShellWriter:
             raise file_error(self._doing, Complaint.of("EISDIR"), display(self.path))
         path = tool_argument(self.path)
         mode = b"" if self.mode is None else b"%o" % self.mode
+        args: tuple[bytes, ...]
         if self.atomic and not self.append:
-            text, args = WRITE, (path, self._temporary, mode)
+            mtime = b"" if self.mtime is None else b"%d" % self.mtime
+            text, args = WRITE, (path, self._temporary, mode, mtime)
         else:
             text, args = WRITE_IN_PLACE, (path, mode, b"1" if self.append else b"")
         self._program = await start_program(
@@ -183,7 +217,8 @@ class ShellWriter:
         # At most this is missing from a frame; a cancellation may have hidden that some of it went.
         missing = program.unsent + self._behind
         temporary = self.atomic and not self.append
-        if not program.ended and (temporary or not missing):
+        # What fills up a frame grows with it; a large one is not worth its while.
+        if not program.ended and (temporary or not missing) and missing <= LARGE_FRAME:
             await program.ask_to_end(ABORT * (missing // len(ABORT) + 2), limit=ABORT_LIMIT)
         killed = not program.ended
         await program.end(until=min(until, program.world.now() + KILL_LIMIT))

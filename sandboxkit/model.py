@@ -236,3 +236,33 @@ class FileInfo:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rstrip("/").rsplit("/", 1)[-1]
+
+
+@attrs.frozen(kw_only=True)
+class TransferProgress:
+    """How far an upload or a download is.
+
+    ``bytes`` of files' contents have been passed on, the last ones of ``path``. ``total`` is how many there will be,
+    for one file as far as it is known; ``None`` for a directory.
+    """
+
+    bytes: int
+    path: str
+    total: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TransferResult:
+    """What an upload or a download has brought over.
+
+    ``directories`` are those within the one that was asked for, ``bytes`` those of files' contents. ``skipped`` names
+    what is neither file, directory nor symlink, and ``changed`` what was written to or removed while it was read, so
+    that it may be mixed of old and new; both relative to the directory that was asked for.
+    """
+
+    files: int = 0
+    directories: int = 0
+    symlinks: int = 0
+    bytes: int = 0
+    skipped: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()

@@ -16,12 +16,12 @@ Only the chosen plugin is imported, and it imports its SDK inside the hook.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pluggy
 
-from sandboxkit.errors import ProviderNotFound, SandboxError
+from sandboxkit.errors import ProviderNotFound, SandboxError, Unsupported
 from sandboxkit.model import Probe
 from sandboxkit.provider import API_VERSION, SandboxProvider, World
 
@@ -38,6 +38,14 @@ class Hooks:
     @hookspec(firstresult=True)
     def sandboxkit_provider(self, world: World, options: Mapping[str, Any]) -> SandboxProvider:
         """Make the provider for this world from the connect options; unknown options are ``InvalidSpec``."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def sandboxkit_worlds(self) -> Collection[str]:
+        """Name the worlds that the provider can be made for, of ``blocking`` and ``asyncio``; without it, both.
+
+        One that names ``asyncio`` alone serves blocking clients from a thread with an event loop.
+        """
         raise NotImplementedError
 
     @hookspec(firstresult=True)
@@ -84,20 +92,39 @@ def make_provider(name: str | None, world: World, options: Mapping[str, Any]) ->
     """
     chosen = name or os.environ.get("SANDBOXKIT_PROVIDER") or DEFAULT_PROVIDER
     manager = _load(chosen)
+
+    def make(world: World) -> SandboxProvider:
+        made = manager.hook.sandboxkit_provider(world=world, options=options)
+        if made is None:
+            raise ProviderNotFound(f"the plugin {chosen!r} has no hook 'sandboxkit_provider'; ask its author")
+        return made  # type: ignore[no-any-return]
+
     try:
-        provider = manager.hook.sandboxkit_provider(world=world, options=options)
+        provider = _in_world(chosen, manager.hook.sandboxkit_worlds(), world, make)
     except ImportError as exc:
         raise ProviderNotFound(
             f"provider {chosen!r} needs a package that is missing: {exc}; try: pip install 'sandboxkit[{chosen}]'"
         ) from exc
-    if provider is None:
-        raise ProviderNotFound(f"the plugin {chosen!r} has no hook 'sandboxkit_provider'; ask its author")
     if provider.api_version > API_VERSION:
         raise ProviderNotFound(
             f"provider {chosen!r} was written for API version {provider.api_version}, this sandboxkit speaks "
             f"{API_VERSION}; try: pip install --upgrade sandboxkit"
         )
-    return provider  # type: ignore[no-any-return]
+    return provider
+
+
+def _in_world(
+    name: str, worlds: Collection[str] | None, world: World, make: Callable[[World], SandboxProvider]
+) -> SandboxProvider:
+    if worlds is None or world.name in worlds:
+        return make(world)
+    if world.name == "blocking" and "asyncio" in worlds:
+        from sandboxkit.loopprovider import LoopProvider
+
+        return LoopProvider(world, make)
+    raise Unsupported(
+        f"provider {name!r} does not work under {world.name}, only: {', '.join(worlds)}", capability="lifecycle"
+    )
 
 
 def probe(name: str) -> Probe:

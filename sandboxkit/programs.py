@@ -51,6 +51,8 @@ class Program:
     deadline: float | None = None
     stderr: bytes = attrs.field(default=b"", init=False, repr=False)
     closed: bool = attrs.field(default=False, init=False)
+    listener: Sink | None = attrs.field(default=None, init=False, repr=False)
+    """Gets all of stderr, of which only the end is kept."""
     unsent: int = attrs.field(default=0, init=False)
     """How much of what is being sent was not, as far as is known."""
 
@@ -81,6 +83,8 @@ class Program:
                 sink(chunk.data)
             else:
                 self.stderr = (self.stderr + chunk.data)[-_KEPT_STDERR:]
+                if self.listener is not None:
+                    self.listener(chunk.data)
         if self.ended:
             self._check_report()
         elif turn.closed:
@@ -155,7 +159,7 @@ async def start_program(
     text: str,
     args: Sequence[bytes],
     *,
-    stdin: Literal["none", "raw"] = "none",
+    stdin: Literal["none", "raw", "stream"] = "none",
     patience: float = PATIENCE,
     limit: float | None = None,
 ) -> Program:

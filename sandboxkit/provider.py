@@ -312,6 +312,20 @@ class Extendable(Protocol):
         ...
 
 
+@runtime_checkable
+class Restartable(Protocol):
+    """Optional: a provider that declares ``restart``."""
+
+    async def restart(self, sandbox_id: str, *, until: float | None) -> SandboxInfo:
+        """End every process of the sandbox and start it again under its id, with its deadline (L6).
+
+        Also one that has stopped before its deadline. Files survive if ``restart_keeps_files`` is declared; a
+        ``command`` of the specification begins anew. Returns when it can run a command. Raises ``SandboxNotRunning``
+        for one that can no more be started.
+        """
+        ...
+
+
 class ProviderBase(abc.ABC):
     """Commands and files for any backend that has a lifecycle and can open a byte channel.
 

@@ -16,7 +16,7 @@ from sandboxkit.files import AsyncFiles
 from sandboxkit.model import DEFAULT_MAX_OUTPUT, Command, Result, SandboxInfo, Stdin
 from sandboxkit.opening import Opening
 from sandboxkit.process import AsyncProcess
-from sandboxkit.provider import Extendable
+from sandboxkit.provider import Extendable, Restartable
 from sandboxkit.retry import retrying
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 INFO_LIMIT = 30.0
 """Seconds that asking about a sandbox may take."""
+
+RESTART_LIMIT = 120.0
+"""Seconds that a restart may take."""
 
 CLEANUP_LIMIT = 30.0
 """Seconds that a ``with`` block's way out may take to delete its sandbox."""
@@ -41,7 +44,8 @@ class AsyncSandbox:
     @property
     def files(self) -> AsyncFiles:
         """Its files; see :class:`~sandboxkit.files.AsyncFiles`."""
-        return AsyncFiles(self._client.provider.files(self.id))
+        provider = self._client.provider
+        return AsyncFiles(provider.files(self.id), provider, self.id)
 
     def _command(
         self,
@@ -128,6 +132,23 @@ class AsyncSandbox:
         return await retrying(
             world, lambda: provider.extend(self.id, expires_at=expires_at, until=until), until=until
         )
+
+    async def restart(self) -> SandboxInfo:
+        """End every process and session, and start the sandbox again under its id (capability ``restart``; L6).
+
+        The deadline stays. Files survive where ``restart_keeps_files`` is declared. Commands that run meanwhile end
+        with ``CommandLost`` or ``SandboxNotRunning``, new ones may be refused with the latter until this returns.
+        A sandbox that has stopped before its deadline is started; after it, ``SandboxNotRunning``.
+        """
+        self._client.require("restart")
+        provider = cast("Restartable", self._client.provider)
+        world = self._client.provider.world
+        # Not repeated: what was started after a restart whose reply was lost would be ended by another.
+        info = await provider.restart(self.id, until=world.now() + RESTART_LIMIT)
+        from sandboxkit.log import logger
+
+        logger.info("restarted sandbox %s", self.id)
+        return info
 
     async def delete(self) -> bool:
         """Delete it and wait until it is gone; ``False`` if it was gone already (L5)."""

@@ -87,6 +87,8 @@ class Files:
     move = blocking(AsyncFiles.move)
     copy = blocking(AsyncFiles.copy)
     glob = blocking(AsyncFiles.glob)
+    upload = blocking(AsyncFiles.upload)
+    download = blocking(AsyncFiles.download)
     open_read = wrapping(Reader, AsyncFiles.open_read)
     open_write = wrapping(Writer, AsyncFiles.open_write)
 
@@ -149,6 +151,7 @@ class Sandbox:
     spawn = blocking_as(Process, AsyncSandbox.spawn)
     info = blocking(AsyncSandbox.info)
     extend = blocking(AsyncSandbox.extend)
+    restart = blocking(AsyncSandbox.restart)
     delete = blocking(AsyncSandbox.delete)
 
     @property

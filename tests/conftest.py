@@ -1,4 +1,4 @@
-"""What all tests share: the poor provider is found, and ``--full`` runs what is heavy."""
+"""What all tests share: the providers of the tests are found, and ``--full`` runs what is heavy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 # Its metadata lies beside its package, as if it were installed: clients in other processes find it by the path too.
 sys.path.insert(0, str(Path(__file__).parent / "poor"))
+sys.path.insert(0, str(Path(__file__).parent / "loopbound"))
 
 
 # A run that was started in the background (nohup, a shell's "&") ignores what many tests are about, and so would

@@ -23,6 +23,8 @@ PROTOCOLS = (
     "FileOperations",
     "FileReader",
     "FileWriter",
+    "Extendable",
+    "Restartable",
     "World",
 )
 

@@ -92,7 +92,7 @@ def test_numbers_and_modes_are_checked_before_anything_is_sent(files: Files, box
 
 def test_an_unknown_sandbox_is_no_file_error(box: ShellBox) -> None:
     with pytest.raises(SandboxNotFound):
-        run(AsyncFiles(ShellFiles(box, "other")).read("f"))
+        run(AsyncFiles(ShellFiles(box, "other"), box, "other").read("f"))
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")

@@ -176,7 +176,7 @@ def test_an_interrupt_at_any_turn_leaves_old_or_new_and_nothing_running(
         box.disturb = at_turn(number, vanish)
         began = time.monotonic()
         try:
-            run(operation(AsyncFiles(box.files("host"))))
+            run(operation(AsyncFiles(box.files("host"), box, "host")))
         except Vanished:
             check_nothing_left(box, began)
         else:
@@ -244,7 +244,7 @@ def test_an_exception_in_the_block_aborts_without_a_kill(files: Files, box: Shel
 
 
 def patient(box: ShellBox, patience: float) -> Files:
-    return Files(AsyncFiles(ShellFiles(box, "host", patience=patience, tree_limit=patience)))
+    return Files(AsyncFiles(ShellFiles(box, "host", patience=patience, tree_limit=patience), box, "host"))
 
 
 def test_what_stands_still_is_given_up(files: Files, box: ShellBox) -> None:
@@ -310,7 +310,7 @@ def test_a_cancellation_at_any_await_leaves_old_or_new_and_nothing_running(
 async def _cancel_everywhere(operation: Operation, factory: pytest.TempPathFactory) -> None:
     world = AsyncioWorld()
     box = make_box("dash", factory, world)
-    files = AsyncFiles(box.files("host"))
+    files = AsyncFiles(box.files("host"), box, "host")
     cancelled = 0
     # At the first steps of the loop (before there is a channel), then at every turn of the channel.
     for step, turn in [*((step, 0) for step in range(1, 6)), *((0, turn) for turn in range(1, 30))]:

@@ -57,6 +57,22 @@ def exec_(**given: Any) -> int:
 
 
 @app.command()
+@provider_options
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+def cp(**given: Any) -> int:
+    """Copy a file or a directory to a sandbox or from one.
+
+    One of SRC and DST is a sandbox's, written ID:PATH, the other local; a local name with a colon is written
+    ./NAME. A file gets the name DST, or keeps its own where DST is a directory or ends in a slash. All that a
+    directory holds comes into DST, which is made if it is missing. Modes, times and symlinks are kept.
+    """
+    from sandboxkit.cli.copying import copy
+
+    return copy(given)
+
+
+@app.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("-c", "--capabilities", is_flag=True, help="Say what each can do here.")
 def providers(as_json: bool, capabilities: bool) -> None:

@@ -89,3 +89,19 @@ async def stream_files(client: AsyncClient, sandbox_id: str, path: str, size: in
             read += len(data)
     grown = _peak() - before
     say(f"{grown} {read}")
+
+
+async def upload(client: AsyncClient, sandbox_id: str, source: str, target: str) -> None:
+    """Upload a directory; says so as it goes."""
+    box = await client.get(sandbox_id)
+    await box.files.upload(source, target, progress=lambda progress: say("uploading"))
+
+
+async def transfer(client: AsyncClient, sandbox_id: str, source: str, target: str, back: str) -> None:
+    """Upload a directory and download it again; says by how many KiB its client's memory grew, and the bytes."""
+    box = await client.get(sandbox_id)
+    await box.exec("true")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    await box.files.upload(source, target)
+    received = await box.files.download(target, back)
+    say(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before} {received.bytes}")

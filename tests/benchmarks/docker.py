@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import sandboxkit
 from sandboxkit.client import fingerprint
@@ -11,8 +14,13 @@ from sandboxkit.model import CreateRequest, SandboxSpec
 from tests.benchmarks.common import Minimal, Targets, command_cases, file_cases
 from tests.benchmarks.pairs import Case, Row, measure
 from tests.benchmarks.rawdocker import RawDocker
+from tests.benchmarks.transfers import Mover, few, output_case, transfer_cases
 
 IMAGE = "sandboxkit-test:usual"
+
+
+def _copy(source: str, target: str) -> None:
+    subprocess.run(["docker", "cp", source, target], check=True, capture_output=True)
 
 
 def run(rounds: int, image: str = IMAGE) -> list[Row]:
@@ -57,7 +65,16 @@ def run(rounds: int, image: str = IMAGE) -> list[Row]:
         ]
         try:
             cases = [*lifecycle, *command_cases(box, minimal, targets), *file_cases(box, minimal, targets)]
-            return measure("docker", cases, rounds)
+            rows = measure("docker", cases, rounds)
+            mover = Mover(
+                put_tree=lambda local, path: _copy(f"{local}/.", f"{box.id}:{path}"),
+                get_tree=lambda path, local: _copy(f"{box.id}:{path}", str(local)),
+                put_file=lambda local, path: raw.put_file(box.id, local, path),
+                get_file=lambda path, local: raw.get_file(box.id, path, local),
+            )
+            with tempfile.TemporaryDirectory(prefix="sandboxkit-benchmark-") as scratch:
+                large = transfer_cases(box, mover, Path(scratch), tree=1.2, file=1.15)
+                return [*rows, *measure("docker", [*large, output_case(box, minimal, target=1.3)], few(rounds))]
         finally:
             for sandbox in ours:
                 sandbox.delete()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from pathlib import Path
 from typing import Any, Self
 
 API = "/v1.40"
@@ -100,27 +101,78 @@ class RawDocker:
         """Remove a container, running or not."""
         self.call("DELETE", f"/containers/{container}?force=1&v=1")
 
+    def _exec(self, container: str, argv: list[str], *, stdin: bool) -> str:
+        body = {"Cmd": argv, "AttachStdin": stdin, "AttachStdout": True, "AttachStderr": True}
+        made: str = self.call("POST", f"/containers/{container}/exec", body)["Id"]
+        return made
+
+    def _start(self, run: str) -> socket.socket:
+        stream = self._connect()
+        upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
+        stream.sendall(self._request("POST", f"/exec/{run}/start", {"Detach": False, "Tty": False}, upgrade))
+        return stream
+
+    @staticmethod
+    def _head(stream: socket.socket) -> bytes:
+        """Receive the answer's head; give what came after it."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = stream.recv(1 << 16)
+            if not piece:
+                raise RawError("the daemon closed the stream")
+            head += piece
+        return head.partition(b"\r\n\r\n")[2]
+
     def exec(self, container: str, argv: list[str], data: bytes | None = None) -> tuple[int, bytes, bytes]:
         """Run a command to its end: its exit code, all of its stdout and all of its stderr."""
-        body = {"Cmd": argv, "AttachStdin": data is not None, "AttachStdout": True, "AttachStderr": True}
-        run = self.call("POST", f"/containers/{container}/exec", body)["Id"]
-        with self._connect() as stream:
-            upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
-            stream.sendall(self._request("POST", f"/exec/{run}/start", {"Detach": False, "Tty": False}, upgrade))
-            head = b""
-            while b"\r\n\r\n" not in head:
-                piece = stream.recv(1 << 16)
-                if not piece:
-                    raise RawError("the daemon closed the stream")
-                head += piece
+        run = self._exec(container, argv, stdin=data is not None)
+        with self._start(run) as stream:
+            received = [self._head(stream)]
             if data is not None:
                 stream.sendall(data)
                 stream.shutdown(socket.SHUT_WR)
-            received = [head.partition(b"\r\n\r\n")[2]]
             while piece := stream.recv(1 << 16):
                 received.append(piece)
         stdout, stderr = split(b"".join(received))
         return self.call("GET", f"/exec/{run}/json")["ExitCode"], stdout, stderr
+
+    def put_file(self, container: str, local: Path, path: str) -> None:
+        """Write a file from one of this machine, in bounded memory."""
+        run = self._exec(container, ["sh", "-c", WRITE, "sh", path, str(local.stat().st_size)], stdin=True)
+        with self._start(run) as stream, local.open("rb") as file:
+            self._head(stream)
+            while piece := file.read(1 << 20):
+                stream.sendall(piece)
+            stream.shutdown(socket.SHUT_WR)
+            while stream.recv(1 << 16):
+                continue
+        if self.call("GET", f"/exec/{run}/json")["ExitCode"]:
+            raise RawError(f"write {path}")
+
+    def get_file(self, container: str, path: str, local: Path) -> None:
+        """Read a file into one of this machine, which appears whole, in bounded memory."""
+        run = self._exec(container, ["cat", path], stdin=False)
+        temporary = local.with_name(f"{local.name}.new")
+        with self._start(run) as stream, temporary.open("wb", buffering=0) as file:
+            held = self._head(stream)
+            left = 0
+            while True:
+                rest = memoryview(held)
+                while rest:
+                    if not left:
+                        if len(rest) < 8:
+                            break
+                        left, rest = int.from_bytes(rest[4:8], "big"), rest[8:]
+                    file.write(rest[:left])
+                    taken = min(left, len(rest))
+                    left, rest = left - taken, rest[taken:]
+                more = stream.recv(1 << 18)
+                if not more:
+                    break
+                held = bytes(rest) + more if rest else more
+        if self.call("GET", f"/exec/{run}/json")["ExitCode"]:
+            raise RawError(f"read {path}")
+        temporary.rename(local)
 
     def write(self, container: str, path: str, data: bytes) -> None:
         """Write a file so that it appears whole: beside it, of the right length, then renamed."""

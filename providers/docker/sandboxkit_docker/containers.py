@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sandboxkit.errors import DeadlineExceeded
+from sandboxkit.errors import DeadlineExceeded, ProviderError
 from sandboxkit.model import STDOUT
 from sandboxkit_docker.daemon import Daemon
 from sandboxkit_docker.faults import failure
@@ -51,6 +51,18 @@ def output(
     if answer.status in (404, 409) or "is not running" in answer.message:
         return None
     raise failure(answer.status, answer.message, "running a program")
+
+
+def set_modes(
+    daemon: Daemon, container: str, owner: str, modes: list[tuple[str, str]], *, until: float | None
+) -> None:
+    """Give directories these modes, each a mode and a path, as their owner; nothing if the container has ended."""
+    script = 'while [ $# -gt 0 ];do chmod "$1" "$2"||exit;shift 2;done;echo done'
+    argv = ("/bin/sh", "-c", script, "sandboxkit", *(word for pair in modes for word in pair))
+    said = output(daemon, container, argv, user=owner, until=until)
+    if said is not None and said.strip() != b"done":
+        paths = ", ".join(path for _, path in modes)
+        raise ProviderError(f"the mode of the tmpfs at {paths} could not be set")
 
 
 def remove(daemon: Daemon, container: str, *, until: float | None) -> bool:

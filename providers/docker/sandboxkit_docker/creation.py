@@ -24,7 +24,7 @@ from sandboxkit.model import CreateRequest, SandboxInfo, Status
 from sandboxkit_docker import describe, keepalive
 from sandboxkit_docker import labels as marks
 from sandboxkit_docker import spec as mapping
-from sandboxkit_docker.containers import inspect, output, remove
+from sandboxkit_docker.containers import inspect, output, remove, set_modes
 from sandboxkit_docker.daemon import Answer, Daemon
 from sandboxkit_docker.faults import never_connected, redacted, refused_spec
 from sandboxkit_docker.options import DockerOptions, docker_options
@@ -238,8 +238,9 @@ class Creation:
         self._checkpoint()
         if not self._ask_to_start(self._container):
             raise ProviderError("the sandbox was removed while it was being created")
-        for owner, modes in mapping.tmpfs_modes(self._options, self.request.spec.user).items():
-            self._set_modes(self._container, owner, modes)
+        mounts = mapping.tmpfs_mounts(self._options, self.request.spec.user)
+        for owner, modes in mapping.modes_of(mounts).items():
+            set_modes(self.daemon, self._container, owner, modes, until=self.until)
         if self.request.spec.command is not None and self.request.wait:
             self._check_command(self._container, self.request.spec.command[0])
         ports: dict[int, str] = {}
@@ -247,14 +248,6 @@ class Creation:
             found = inspect(self.daemon, self._container, until=self.until)
             ports = describe.ports_of_inspect(found or {})
         return describe.info_of_request(self.request, self._container, created_at=self._made_at, ports=ports)
-
-    def _set_modes(self, container: str, owner: str, modes: list[tuple[str, str]]) -> None:
-        script = 'while [ $# -gt 0 ];do chmod "$1" "$2"||exit;shift 2;done;echo done'
-        argv = ("/bin/sh", "-c", script, "sandboxkit", *(word for pair in modes for word in pair))
-        said = output(self.daemon, container, argv, user=owner, until=self.until)
-        if said is not None and said.strip() != b"done":
-            paths = ", ".join(path for _, path in modes)
-            raise ProviderError(f"the mode of the tmpfs at {paths} could not be set")
 
     def _check_command(self, container: str, program: str) -> None:
         """Refuse a command that cannot be run: the keep-alive starts it, the daemon knows nothing of it."""

@@ -18,6 +18,7 @@ from sandboxkit_docker.creation import CLEANUP, Creation
 from sandboxkit_docker.daemon import Answer, Daemon
 from sandboxkit_docker.faults import failure
 from sandboxkit_docker.options import ConnectOptions
+from sandboxkit_docker.restarting import restart
 
 SETTLE = 5.0
 """Seconds that a cancelled create waits for its clean-up."""
@@ -45,8 +46,8 @@ CAPABILITIES: Mapping[str, Capability] = {
     "ttl": Capability("cooperative", "the sandbox's own PID 1 ends it; gc takes what was paused or tampered with"),
     "extend": Capability(False, "a container's deadline is fixed when it is created"),
     "kill_tree_strict": Capability(False, "a process that sheds its mark, group and session is out of reach"),
-    "restart": Capability(False, _LATER),
-    "restart_keeps_files": Capability(False, _LATER),
+    "restart": Capability(True),
+    "restart_keeps_files": Capability(True, "a tmpfs, which is memory, begins empty"),
     "stop_start": Capability(False, _LATER),
     "pause": Capability(False, _LATER),
     "snapshot": Capability(False, _LATER),
@@ -153,6 +154,18 @@ class DockerProvider(ProviderBase):
         removed = remove(self.daemon, sandbox_id, until=until)
         self._forget(sandbox_id)
         return removed
+
+    async def restart(self, sandbox_id: str, *, until: float | None) -> SandboxInfo:
+        # To its end, or the sandbox would be left stopped, or without the modes of its tmpfs.
+        work = self.world.call(self._restart, sandbox_id, until, until=until)
+        info = await self.world.protect(work, until=self.daemon.limited(until) + SETTLE)
+        if info is None:
+            raise DeadlineExceeded(f"sandbox {sandbox_id[:12]} did not restart within the operation's deadline")
+        return info
+
+    def _restart(self, sandbox_id: str, until: float | None) -> SandboxInfo:
+        restart(self.daemon, self._get(sandbox_id, until), until=until)
+        return self._get(sandbox_id, until)
 
     async def open_channel(
         self,

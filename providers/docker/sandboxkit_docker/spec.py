@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from sandboxkit.errors import InvalidSpec
@@ -146,7 +147,7 @@ def _host_config(spec: SandboxSpec, options: DockerOptions) -> dict[str, Any]:
         # MemorySwap is memory and swap together: equal means no swap beyond the limit.
         host["Memory"] = host["MemorySwap"] = round(spec.memory_gib * GIB)
     if options.tmpfs:
-        host["Tmpfs"] = {path: _owned(mount, spec.user) for path, mount in options.tmpfs.items()}
+        host["Tmpfs"] = tmpfs_mounts(options, spec.user)
     if options.volumes:
         host["Binds"] = [f"{source}:{inner}" for source, inner in options.volumes.items()]
     if options.extra_hosts:
@@ -162,6 +163,11 @@ def _host_config(spec: SandboxSpec, options: DockerOptions) -> dict[str, Any]:
     return host
 
 
+def tmpfs_mounts(options: DockerOptions, user: str | None) -> dict[str, str]:
+    """Give the tmpfs of a sandbox, as path and mount options."""
+    return {path: _owned(mount, user) for path, mount in options.tmpfs.items()}
+
+
 def _owned(mount: str, user: str | None) -> str:
     """Give a tmpfs to a user who is a number: else, over a directory of root's, he could not write to it."""
     found = re.fullmatch(r"(\d+)(?::(\d+))?", user or "")
@@ -170,17 +176,17 @@ def _owned(mount: str, user: str | None) -> str:
     return ",".join(filter(None, (mount, f"uid={found[1]}", f"gid={found[2] or found[1]}")))
 
 
-def tmpfs_modes(options: DockerOptions, user: str | None) -> dict[str, list[tuple[str, str]]]:
-    """Give the modes that were asked for, as mode and path, by the owner who can set them.
+def modes_of(mounts: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
+    """Give the modes that a container's tmpfs should have, as mode and path, by the owner who can set them.
 
     runc gives a tmpfs the mode of the directory that it is mounted over, whatever its options say; that directory is
     the daemon's making if it is the working directory. Root cannot do it for others: where the sandbox's user is not
     root, root has no capabilities there either.
     """
     found: dict[str, list[tuple[str, str]]] = {}
-    for path, mount in options.tmpfs.items():
+    for path, mount in mounts.items():
         if mode := re.search(r"\bmode=([0-7]+)", mount):
-            owner = re.search(r"\buid=(\d+)", _owned(mount, user))
+            owner = re.search(r"\buid=(\d+)", mount)
             found.setdefault(owner[1] if owner else "0", []).append((mode[1], path))
     return found
 

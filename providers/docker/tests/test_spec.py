@@ -120,8 +120,8 @@ def test_a_tmpfs_belongs_to_a_user_who_is_a_number(mount: str, user: str | None,
 
 def test_the_modes_that_were_asked_for_are_found() -> None:
     options = DockerOptions(tmpfs={"/a": "mode=1777", "/b": "size=1m,mode=0700,noexec", "/c": "size=1m"})
-    assert mapping.tmpfs_modes(options, None) == {"0": [("1777", "/a"), ("0700", "/b")]}
-    assert mapping.tmpfs_modes(options, "1000") == {"1000": [("1777", "/a"), ("0700", "/b")]}
+    assert mapping.modes_of(mapping.tmpfs_mounts(options, None)) == {"0": [("1777", "/a"), ("0700", "/b")]}
+    assert mapping.modes_of(mapping.tmpfs_mounts(options, "1000")) == {"1000": [("1777", "/a"), ("0700", "/b")]}
 
 
 def test_all_capabilities_can_be_dropped_and_new_privileges_allowed() -> None:

@@ -26,13 +26,27 @@ def holder(path: str, byte: int) -> int | None:
     except OSError:
         return None
     try:
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
-        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+        return holder_of(fd, byte)
     finally:
         os.close(fd)
+
+
+def holder_of(fd: int, byte: int) -> int | None:
+    """Like :func:`holder` for an open file: one's own locks would go with any other descriptor of it."""
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
     return None if kind == fcntl.F_UNLCK else int(pid)
 
 
 def hold(fd: int, byte: int) -> None:
     """Take one byte for as long as this process lives and keeps the file open."""
     fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+
+
+def hold_while_open(fd: int, byte: int) -> bool:
+    """Take one byte for as long as this descriptor is open, whatever else this process opens; ``False`` if taken."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+    except BlockingIOError:
+        return False
+    return True

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Collection, Mapping
 
 import attrs
@@ -32,6 +33,9 @@ from sandboxkit_local.state import State, find_state, make_meta, make_state
 from sandboxkit_local.wire import frame
 
 PAGE = 200
+RESTART_LIMIT = 60.0
+"""Seconds that a restart without a deadline may take."""
+
 _CLAIM_PAUSE = 0.01
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -224,11 +228,16 @@ class LocalProvider(ProviderBase):
             isolation = (await self.world.call(self.state.meta, sandbox_id, until=until)).get("isolation")
         except SandboxNotFound:
             return False
-        await self._end(sandbox_id, until)
-        if isolation == "none":
-            await self.world.call(_end_plain_processes, sandbox_id, until=until, urgent=True)
         try:
-            return await self.world.call(self.state.remove, sandbox_id, until=until, urgent=True)
+            while True:
+                await self._end(sandbox_id, until)
+                if isolation == "none":
+                    await self.world.call(_end_plain_processes, sandbox_id, until=until, urgent=True)
+                removed = await self.world.call(self.state.remove, sandbox_id, until=until, urgent=True)
+                if removed is not None:
+                    return removed
+                # Another client restarts it, or removes it.
+                await self._look_again(sandbox_id, until)
         except OSError as exc:
             raise ProviderError(
                 f"sandbox {sandbox_id} is ended, but its files in {self.state.path} cannot be removed: {exc.strerror}"
@@ -257,9 +266,12 @@ class LocalProvider(ProviderBase):
                     continue
                 finally:
                     os.close(pidfd)
-            if until is not None and self.world.now() >= until:
-                raise DeadlineExceeded(f"sandbox {sandbox_id} did not end within the operation's deadline")
-            await self.world.sleep(_CLAIM_PAUSE)
+            await self._look_again(sandbox_id, until)
+
+    async def _look_again(self, sandbox_id: str, until: float | None) -> None:
+        if until is not None and self.world.now() >= until:
+            raise DeadlineExceeded(f"sandbox {sandbox_id} did not end within the operation's deadline")
+        await self.world.sleep(_CLAIM_PAUSE)
 
     async def _ask_to_end(self, sandbox_id: str, until: float | None) -> None:
         # Its PID 1 lives in a pid namespace that cannot be seen from here.
@@ -270,6 +282,38 @@ class LocalProvider(ProviderBase):
                 await connection.answer(until=until)
             finally:
                 connection.close()
+
+    async def restart(self, sandbox_id: str, *, until: float | None) -> SandboxInfo:
+        """Replace PID 1 and everything that it ran, over the same files."""
+        while True:
+            info = await self.get(sandbox_id, until=until)
+            if info.status is Status.FAILED:
+                raise SandboxNotRunning(f"local sandbox {sandbox_id} was never whole", status=info.status)
+            if info.expires_at is not None and info.expires_at <= time.time():
+                raise SandboxNotRunning(
+                    f"local sandbox {sandbox_id} has reached its deadline and cannot restart; make another",
+                    status=info.status,
+                )
+            plan = await self.world.call(self.state.plan, sandbox_id, until=until)
+            plan.again = True
+            # To its end, or the sandbox would be left stopped.
+            word = await self.world.protect(
+                self._rebuild(plan, until), until=self.world.now() + RESTART_LIMIT if until is None else until + 1.0
+            )
+            if word == b"ready":
+                return attrs.evolve(await self.get(sandbox_id, until=until), status=Status.RUNNING)
+            # Another client restarts or removes it.
+            await self._look_again(sandbox_id, until)
+
+    async def _rebuild(self, plan: Plan, until: float | None) -> bytes:
+        builder = await self.world.call(creation.start_builder, plan, until=until, undo=lambda late: late.abandon())
+        try:
+            words = await creation.hear(self.world, builder, until=until)
+        finally:
+            await creation.leave(self.world, builder)
+        if words[0] == b"failed":
+            raise creation.failure(words)
+        return words[0]
 
     async def extend(self, sandbox_id: str, *, expires_at: float, until: float | None) -> SandboxInfo:
         """Move the deadline (seconds since the epoch); PID 1 keeps and notes it, so no one sees another."""

@@ -6,6 +6,7 @@
     <state>/etc/                     hosts and hostname, shown in every sandbox, and a place to mount its root
     <state>/trash/                   what a delete has taken away and not yet removed
     <state>/<id>/meta.json           what was asked for; never environment values
+    <state>/<id>/plan                what it was built from, for a restart; with environment values, so 0600
     <state>/<id>/lock                who lives (see locks.py); holds the deadline
     <state>/<id>/sock                where PID 1 listens
     <state>/<id>/{workspace,home,tmp,var}
@@ -30,6 +31,7 @@ import attrs
 from sandboxkit.errors import InvalidSpec, ProviderError, SandboxNotFound
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
 from sandboxkit_local import locks
+from sandboxkit_local.inside.plan import Plan
 from sandboxkit_local.removal import remove_tree
 
 ENVIRONMENT = "SANDBOXKIT_LOCAL_STATE"
@@ -130,17 +132,38 @@ class State:
         """Remove what a building process that was killed had not even given its name yet."""
         remove_tree(f"{self.of(sandbox_id)}.new")
 
-    def remove(self, sandbox_id: str) -> bool:
-        """Remove a dead sandbox's directory and its claim; ``False`` when someone else did."""
+    def plan(self, sandbox_id: str) -> Plan:
+        """Read what the sandbox was built from, with the deadline that it has now; raises ``SandboxNotFound``."""
+        try:
+            plan = Plan.decode(Path(f"{self.of(sandbox_id)}/plan").read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            self.meta(sandbox_id)
+            raise ProviderError(f"sandbox {sandbox_id} was made by an older version and cannot restart") from None
+        plan.expires_at = self._deadline(sandbox_id) or plan.expires_at
+        return plan
+
+    def remove(self, sandbox_id: str) -> bool | None:
+        """Remove a dead sandbox's directory and its claim; ``False`` when someone else did, ``None`` if it lives."""
         claim = ""
         with contextlib.suppress(SandboxNotFound):
             claim = self.meta(sandbox_id).get("claim", "")
         trash = f"{self.path}/trash/{sandbox_id}.{secrets.token_hex(4)}"
+        lock = -1
         try:
+            # Against a restart, which would start what is being removed.
+            with contextlib.suppress(FileNotFoundError):
+                lock = os.open(f"{self.of(sandbox_id)}/lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                if not locks.hold_while_open(lock, locks.CREATING):
+                    return None
+                if locks.holder_of(lock, locks.ALIVE) is not None:
+                    return None
             # From here on it is gone for everyone, however long the rest takes.
             os.rename(self.of(sandbox_id), trash)
         except FileNotFoundError:
             return False
+        finally:
+            if lock >= 0:
+                os.close(lock)
         if claim and self.claimed_by(claim) == sandbox_id:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.path}/claims/{claim}")

@@ -21,9 +21,11 @@ from sandboxkit.testing.suite.inputs import Inputs
 from sandboxkit.testing.suite.interruption import Interruption
 from sandboxkit.testing.suite.lifecycle import Lifecycle
 from sandboxkit.testing.suite.output import OutputBudget
+from sandboxkit.testing.suite.restart import Restart
 from sandboxkit.testing.suite.secrecy import Secrecy
 from sandboxkit.testing.suite.streaming import Streaming
 from sandboxkit.testing.suite.timeouts import Timeouts
+from sandboxkit.testing.suite.transfers import Transfers
 from sandboxkit.testing.suite.writes import Writes
 
 World = Literal["blocking", "asyncio"]
@@ -33,6 +35,7 @@ class ContractSuite(
     Lifecycle,
     Creation,
     Deadlines,
+    Restart,
     Commands,
     Endings,
     Inputs,
@@ -45,6 +48,7 @@ class ContractSuite(
     FileContents,
     Writes,
     FileTree,
+    Transfers,
     Capabilities,
     Secrecy,
     Footprint,

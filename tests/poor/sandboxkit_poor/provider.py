@@ -33,7 +33,13 @@ class PoorProvider(ProviderBase):
 
     @property
     def capabilities(self) -> Mapping[str, Capability]:
-        return {**self.inner.capabilities, "exec_user": Capability(False, "the channel knows no users")}
+        none = "the channel is all there is"
+        return {
+            **self.inner.capabilities,
+            "exec_user": Capability(False, "the channel knows no users"),
+            "restart": Capability(False, none),
+            "restart_keeps_files": Capability(False, none),
+        }
 
     async def create(self, request: CreateRequest, *, until: float | None) -> SandboxInfo:
         return self._ours(await self.inner.create(request, until=until))

@@ -113,6 +113,7 @@ class Inner:
                 network=self.plan.network,
                 shown=self.plan.shown,
                 hidden=os.path.realpath(os.fsdecode(self.plan.state)),
+                again=self.plan.again,
             )
             syscalls.sethostname("sandbox")
             if not self.plan.network:

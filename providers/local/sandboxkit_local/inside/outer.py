@@ -18,6 +18,7 @@ from sandboxkit_local.inside.ids import choose_ids
 from sandboxkit_local.inside.inner import Inner
 from sandboxkit_local.inside.plan import Plan, StepFailed, step_failed
 from sandboxkit_local.inside.tree import end_marked
+from sandboxkit_local.inside.zygote import DEADLINE_SIZE
 from sandboxkit_local.removal import remove_tree
 from sandboxkit_local.wire import frame, unpack
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 else:
     import _signal as signal
+
+END_LIMIT = 10
+"""Seconds in which a sandbox's processes must have ended after SIGKILL."""
 
 ACKNOWLEDGE_LIMIT = 60.0
 """Seconds in which the client must take the sandbox that was made for it."""
@@ -101,11 +105,12 @@ class Outer:
     def work(self) -> int:
         os.chdir(self.plan.state)
         try:
-            if not self.prepare():
+            if not (self.prepare_again() if self.plan.again else self.prepare()):
                 return 0
             self.start()
             tell(b"ready")
-            if self.acknowledged():
+            # One that was there before its client came stays when that goes.
+            if self.plan.again or self.acknowledged():
                 return 0
         except BaseException:
             self.undo()
@@ -122,6 +127,8 @@ class Outer:
         os.mkdir(new, 0o711)
         self.made = new
         _write(f"{new}/meta.json", plan.meta, 0o600)
+        # For a restart. It holds environment values: nobody else may read it, nor does the sandbox see it.
+        _write(f"{new}/plan", plan.encode(), 0o600)
         self.lock_fd = os.open(f"{new}/lock", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         locks.hold(self.lock_fd, locks.CREATING)
         self.ids = choose_ids(self.name)
@@ -129,14 +136,59 @@ class Outer:
             os.mkdir(f"{new}/{name}", 0o755 if name != "home" else 0o700)
             if self.ids[0] != os.getuid() and plan.isolated:
                 os.chown(f"{new}/{name}", self.ids[0], self.ids[0])
+        self.listen(new)
+        return self.claim(new)
+
+    def listen(self, directory: str) -> None:
         self.listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         mask = os.umask(0o177)
         # A short relative name: a socket's path has at most 107 bytes.
-        self.listener.bind(f"{new}/sock")
+        self.listener.bind(f"{directory}/sock")
         os.umask(mask)
         self.listener.listen(1024)
         self.listener.setblocking(False)
-        return self.claim(new)
+
+    def prepare_again(self) -> bool:
+        """Lock the sandbox that is there and end what runs in it; ``False`` if someone else builds or removes it."""
+        try:
+            self.lock_fd = os.open(f"{self.name}/lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            locks.hold(self.lock_fd, locks.CREATING)
+            # A delete may have taken it away between the two: what it holds then is not this sandbox's any more.
+            gone = not os.path.samestat(os.fstat(self.lock_fd), os.stat(f"{self.name}/lock"))
+        except BlockingIOError:
+            tell(b"busy")
+            return False
+        except FileNotFoundError:
+            gone = True
+        if gone:
+            tell(b"gone")
+            return False
+        self.end_first()
+        os.ftruncate(self.lock_fd, DEADLINE_SIZE)
+        self.ids = choose_ids(self.name)
+        os.unlink(f"{self.name}/sock")
+        self.listen(self.name)
+        return True
+
+    def end_first(self) -> None:
+        """End the PID 1 that runs, and with it everything in the sandbox."""
+        pid = locks.holder_of(self.lock_fd, locks.ALIVE)
+        if pid is not None and pid <= 0:
+            raise StepFailed("PID 1", 0, "it cannot be seen from here; restart it where it was made")
+        if pid is not None:
+            try:
+                pidfd = os.pidfd_open(pid)
+                # Still the same one? A pid is given out again, the lock is not.
+                if locks.holder_of(self.lock_fd, locks.ALIVE) == pid:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    select.select([pidfd], [], [], END_LIMIT)
+                os.close(pidfd)
+            except ProcessLookupError:
+                pass
+            if locks.holder_of(self.lock_fd, locks.ALIVE) is not None:
+                raise StepFailed("PID 1", 0, "it does not end")
+        if not self.plan.isolated and not end_marked(self.name, END_LIMIT):
+            raise StepFailed("PID 1", 0, "some of the sandbox's processes do not end")
 
     def claim(self, new: str) -> bool:
         fd = os.open("claims.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -6,7 +6,7 @@ import struct
 
 from sandboxkit_local.wire import pack, unpack
 
-_NUMBERS = struct.Struct("<dI??")
+_NUMBERS = struct.Struct("<dI???")
 
 
 class Plan:
@@ -14,7 +14,8 @@ class Plan:
 
     ``state`` is the state directory, ``claim`` the name of the idempotency claim, ``meta`` the text of
     ``meta.json``, ``expires_at`` seconds since the epoch, ``pids`` the most processes, ``shown`` host paths to show
-    read-only, ``env`` the variables of every command, ``command`` a program to keep running beside (or nothing).
+    read-only, ``env`` the variables of every command, ``command`` a program to keep running beside (or nothing),
+    ``again`` whether its files are there and its PID 1 is to be replaced.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Plan:
         shown: list[bytes],
         env: list[bytes],
         command: list[bytes],
+        again: bool = False,
     ) -> None:
         self.id = id
         self.state = state
@@ -45,10 +47,11 @@ class Plan:
         self.shown = shown
         self.env = env
         self.command = command
+        self.again = again
 
     def encode(self) -> bytes:
         """Give the bytes that :meth:`decode` takes."""
-        numbers = _NUMBERS.pack(self.expires_at, self.pids, self.network, self.isolated)
+        numbers = _NUMBERS.pack(self.expires_at, self.pids, self.network, self.isolated, self.again)
         lists = (pack(self.shown), pack(self.env), pack(self.command))
         return pack([self.id, self.state, self.claim, self.meta, self.cwd, numbers, *lists])
 
@@ -56,7 +59,7 @@ class Plan:
     def decode(cls, data: bytes) -> Plan:
         """Read what :meth:`encode` made."""
         name, state, claim, meta, cwd, numbers, shown, env, command = unpack(data)
-        expires_at, pids, network, isolated = _NUMBERS.unpack(numbers)
+        expires_at, pids, network, isolated, again = _NUMBERS.unpack(numbers)
         return cls(
             id=name,
             state=state,
@@ -70,6 +73,7 @@ class Plan:
             shown=unpack(shown),
             env=unpack(env),
             command=unpack(command),
+            again=again,
         )
 
 

@@ -43,11 +43,11 @@ _RESTRICTED = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
 _PLAIN = MS_NOSUID | MS_NODEV
 
 
-def build(*, network: bool, shown: list[bytes], hidden: str) -> None:
+def build(*, network: bool, shown: list[bytes], hidden: str, again: bool) -> None:
     """Build the root and move into it; the host's file system is out of reach afterwards.
 
     ``hidden`` is covered wherever it would be seen: who reaches the sockets in the state directory commands
-    the sandboxes.
+    the sandboxes. ``again``: the sandbox's own directories hold what it has put there.
     """
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     resolver = _resolver() if network else None
@@ -56,6 +56,10 @@ def build(*, network: bool, shown: list[bytes], hidden: str) -> None:
     for name in HOST_PATHS:
         _show(f"/{name}", hidden)
     _own_directories()
+    if not again:
+        _fill_own_directories()
+    os.mkdir(f"{ROOT}/run")
+    mount("tmpfs", f"{ROOT}/run", "tmpfs", _PLAIN, "mode=0755,size=64m")
     for path in map(os.fsdecode, shown):
         try:
             os.lstat(path)
@@ -121,13 +125,15 @@ def _own_directories() -> None:
         os.mkdir(f"{ROOT}/{target}")
         _bind(name, f"{ROOT}/{target}")
         mount("none", f"{ROOT}/{target}", flags=MS_REMOUNT | MS_BIND | _PLAIN)
+
+
+def _fill_own_directories() -> None:
+    # Only while they are empty: what the sandbox has put there since may be a symlink that leads out of it.
     for name in ("cache", "lib", "log", "tmp"):
         os.mkdir(f"{ROOT}/var/{name}")
     os.chmod(f"{ROOT}/var/tmp", 0o1777)
     os.chmod(f"{ROOT}/tmp", 0o1777)
     os.symlink("/run", f"{ROOT}/var/run")
-    os.mkdir(f"{ROOT}/run")
-    mount("tmpfs", f"{ROOT}/run", "tmpfs", _PLAIN, "mode=0755,size=64m")
 
 
 def _devices() -> None:

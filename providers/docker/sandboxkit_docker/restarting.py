@@ -1,0 +1,33 @@
+"""Restarting a container: the daemon's own restart, and what that forgets."""
+
+from __future__ import annotations
+
+import time
+
+from sandboxkit.errors import SandboxNotFound, SandboxNotRunning
+from sandboxkit.model import SandboxInfo, Status
+from sandboxkit_docker import spec as mapping
+from sandboxkit_docker.containers import inspect, set_modes
+from sandboxkit_docker.daemon import Daemon
+from sandboxkit_docker.faults import failure
+
+
+def restart(daemon: Daemon, info: SandboxInfo, *, until: float | None) -> None:
+    """End everything in a sandbox at once and start it again; its PID 1 keeps the same absolute deadline."""
+    if info.status not in (Status.RUNNING, Status.STOPPED, Status.PAUSED):
+        raise SandboxNotRunning(f"sandbox {info.id[:12]} is {info.status}: it cannot restart", status=info.status)
+    if info.expires_at is not None and info.expires_at <= time.time():
+        raise SandboxNotRunning(
+            f"sandbox {info.id[:12]} has reached its deadline and cannot restart; make another", status=info.status
+        )
+    # At once, without a grace: a PID 1 that ignores SIGTERM does not slow it.
+    answer = daemon.request("POST", f"/containers/{info.id}/restart", until=until, query={"t": 0})
+    if answer.status == 404:
+        raise SandboxNotFound(f"no sandbox {info.id!r} at {daemon.address}")
+    if answer.status != 204:
+        raise failure(answer.status, answer.message, "restarting the sandbox")
+    found = inspect(daemon, info.id, until=until)
+    if found is None:
+        raise SandboxNotFound(f"no sandbox {info.id!r} at {daemon.address}")
+    for owner, modes in mapping.modes_of(found["HostConfig"].get("Tmpfs") or {}).items():
+        set_modes(daemon, info.id, owner, modes, until=until)
