@@ -47,6 +47,7 @@ from sandboxkit.model import (
     SandboxInfo,
     SandboxSpec,
     Status,
+    TerminalSize,
 )
 from sandboxkit.plugins import hookimpl
 
@@ -128,6 +129,7 @@ __all__ = [
     "SandboxSpec",
     "Status",
     "StatusUnreported",
+    "TerminalSize",
     "Throttled",
     "Unsupported",
     "WorkingDirectoryError",
