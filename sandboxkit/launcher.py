@@ -267,7 +267,7 @@ def hang_up_script(ticket: Ticket) -> bytes:
     child, the command, and to the terminal's foreground. If it has ended, nothing is done.
     """
     return (
-        b"{\nexec >/dev/null 2>&1;while read -r __x;do :;done;cd /proc||exit\n"
+        b"{\n__s=;exec >/dev/null 2>&1;while read -r __x;do :;done;cd /proc||exit\n"
         b"for __p in [0-9]*;do read -r __l <$__p/stat||continue;set -- ${__l##*) }\n"
         b'[ "$4" = $__p ]&&[ "$5" != 0 ]||continue;__g=$6 __v=\n'
         b'while read -r __a __b __c __v __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;__v=;done <$__p/limits\n'

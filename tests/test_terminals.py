@@ -51,7 +51,7 @@ def upto(process: Process, text: bytes) -> bytes:
 
 
 def test_a_program_finds_a_terminal_of_its_size_and_kind(box: Sandbox) -> None:
-    script = 'stty size; echo $TERM; test -t 0 && test -t 1 && test -t 2 && echo all; : </dev/tty && echo own; exit 5'
+    script = "stty size; echo $TERM; test -t 0 && test -t 1 && test -t 2 && echo all; : </dev/tty && echo own; exit 5"
     with box.spawn(script, terminal=SIZE) as process:
         assert rest(process) == b"33 101\r\nxterm-256color\r\nall\r\nown\r\n"
         assert process.wait() == 5
@@ -85,7 +85,9 @@ def test_nothing_of_the_script_is_shown(box: Sandbox) -> None:
 
 
 def test_a_text_that_is_too_long_for_an_argument_runs(box: Sandbox) -> None:
-    with box.spawn(": " + "x" * 300_000 + "\ntty >/dev/null && read x; echo got $x; exit 4", terminal=SIZE) as process:
+    with box.spawn(
+        ": " + "x" * 300_000 + "\ntty >/dev/null && read x; echo got $x; exit 4", terminal=SIZE
+    ) as process:
         process.write("it\n")
         assert rest(process).endswith(b"got it\r\n")
         assert process.wait() == 4
@@ -103,7 +105,9 @@ def test_a_resize_reaches_the_program(box: Sandbox) -> None:
 
 
 def test_control_characters_are_the_programs(box: Sandbox) -> None:
-    with box.spawn("trap 'echo interrupted; exit 6' INT; echo ready; while :; do sleep 0.1; done", terminal=SIZE) as p:
+    with box.spawn(
+        "trap 'echo interrupted; exit 6' INT; echo ready; while :; do sleep 0.1; done", terminal=SIZE
+    ) as p:
         upto(p, b"ready\r\n")
         p.write(b"\x03")
         upto(p, b"interrupted\r\n")

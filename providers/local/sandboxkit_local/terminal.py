@@ -50,6 +50,4 @@ class LocalTerminal(LocalProcess):
         with self._lock:
             if self._ends and not self._closing:
                 with contextlib.suppress(OSError):
-                    fcntl.ioctl(
-                        self._ends[0], termios.TIOCSWINSZ, struct.pack("4H", size.rows, size.columns, 0, 0)
-                    )
+                    fcntl.ioctl(self._ends[0], termios.TIOCSWINSZ, struct.pack("4H", size.rows, size.columns, 0, 0))

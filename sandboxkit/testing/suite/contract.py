@@ -23,6 +23,7 @@ from sandboxkit.testing.suite.lifecycle import Lifecycle
 from sandboxkit.testing.suite.output import OutputBudget
 from sandboxkit.testing.suite.secrecy import Secrecy
 from sandboxkit.testing.suite.streaming import Streaming
+from sandboxkit.testing.suite.terminals import Terminals
 from sandboxkit.testing.suite.timeouts import Timeouts
 from sandboxkit.testing.suite.writes import Writes
 
@@ -41,6 +42,7 @@ class ContractSuite(
     Interruption,
     OutputBudget,
     Streaming,
+    Terminals,
     Concurrency,
     FileContents,
     Writes,

@@ -33,7 +33,8 @@ class PoorProvider(ProviderBase):
 
     @property
     def capabilities(self) -> Mapping[str, Capability]:
-        return {**self.inner.capabilities, "exec_user": Capability(False, "the channel knows no users")}
+        without = {"exec_user": "the channel knows no users", "pty": "the channel is no terminal"}
+        return {**self.inner.capabilities, **{name: Capability(False, reason) for name, reason in without.items()}}
 
     async def create(self, request: CreateRequest, *, until: float | None) -> SandboxInfo:
         return self._ours(await self.inner.create(request, until=until))

@@ -254,9 +254,7 @@ class Zygote:
         if running.over:
             self._settle(running)
 
-    def _spawn(
-        self, connection: Connection, request: Request, streams: Streams, text: int | None
-    ) -> Running | None:
+    def _spawn(self, connection: Connection, request: Request, streams: Streams, text: int | None) -> Running | None:
         """Start it; ``None`` if it was refused, which its client is told."""
         running = Running(request.mark, 0, streams.kept, streams.held)
         try:
