@@ -94,13 +94,12 @@ def test_a_text_that_is_too_long_for_an_argument_runs(box: Sandbox) -> None:
 
 
 def test_a_resize_reaches_the_program(box: Sandbox) -> None:
-    script = "trap 'stty size' WINCH; echo ready; while read x; do :; done"
+    script = "trap 'stty size; exit 6' WINCH; echo ready; while :; do sleep 0.1 || sleep 1; done"
     with box.spawn(script, terminal=SIZE) as process:
         upto(process, b"ready\r\n")
         process.resize(10, 20)
-        process.write("\n")
         upto(process, b"10 20\r\n")
-        process.write(b"\x04")
+        assert process.wait() == 6
     process.resize(11, 22)  # it has ended: nothing happens
 
 

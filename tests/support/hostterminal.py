@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -32,18 +33,15 @@ class TtyChannel:
     ) -> Exchange:
         await self.world.breathe()
         while True:
-            sent, chunks, closed = 0, (), False
-            try:
+            sent, closed = 0, False
+            chunks: tuple[Chunk, ...] = ()
+            with contextlib.suppress(BlockingIOError):
                 sent = os.write(self.master, outgoing) if outgoing else 0
-            except BlockingIOError:
-                pass
             try:
                 data = os.read(self.master, 65536) if receive else b""
                 chunks = (Chunk(STDOUT, data),) if data else ()
-            except BlockingIOError:
-                pass
-            except OSError:
-                closed = True
+            except OSError as exc:
+                closed = not isinstance(exc, BlockingIOError)
             if sent or chunks or closed:
                 return Exchange(sent, chunks, closed)
             found = await self.world.ready(

@@ -19,7 +19,7 @@ from sandboxkit_docker.creation import CLEANUP, Creation
 from sandboxkit_docker.daemon import Answer, Daemon
 from sandboxkit_docker.faults import failure
 from sandboxkit_docker.options import ConnectOptions
-from sandboxkit_docker.terminal import DockerTerminal, Raw
+from sandboxkit_docker.terminal import DockerTerminal, Raw, detach_keys
 
 SETTLE = 5.0
 """Seconds that a cancelled create waits for its clean-up."""
@@ -195,6 +195,7 @@ class DockerProvider(ProviderBase):
             "Cmd": list(argv),
             "User": user or "",
             "Tty": tty,
+            "DetachKeys": detach_keys() if tty else "",
         }
         answer = self.daemon.request("POST", f"/containers/{sandbox_id}/exec", until=until, body=body)
         if answer.status != 201:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
+
 import attrs
 
 from sandboxkit.model import STDOUT, TerminalSize
 from sandboxkit_docker.channel import DockerChannel
 from sandboxkit_docker.daemon import Daemon
 from sandboxkit_docker.faults import failure
+
+
+def detach_keys() -> str:
+    """Give keys that nobody types: with the usual ones (Ctrl-P Ctrl-Q, which cannot be left out) input would end.
+
+    The daemon holds a beginning of them back until another byte comes, so they begin with one that is rarely typed.
+    """
+    return ",".join(["ctrl-^", *secrets.token_hex(16)])
 
 
 class Raw:
