@@ -1,8 +1,8 @@
 """A command on a terminal, run by the launcher over a byte channel that is one.
 
 The channel's process is the launcher, the leader of the terminal's session; the command is its child in the
-foreground. The terminal is ``raw`` while the script comes, so that nothing is echoed or edited, and as it was when the
-command runs. Records stand among its output, which is one stream.
+foreground. The terminal is ``raw`` while the script comes, so that nothing is echoed or edited, and as it was
+before when the command runs. Records stand among its output, which is one stream.
 
 Such a channel has no end of input: nothing in the sandbox sees that its client has gone. So a plain channel to a
 watcher stands beside it, whose input ends then, and the watcher hangs up.
@@ -29,7 +29,6 @@ from sandboxkit.launcher import (
 )
 from sandboxkit.model import STDOUT, Command, TerminalSize
 from sandboxkit.provider import ByteChannel, ByteTerminal, ProviderBase
-from sandboxkit.records import RecordScanner
 from sandboxkit.retry import retrying
 
 Opening = Callable[[tuple[str, ...]], Awaitable[ByteTerminal]]

@@ -63,7 +63,7 @@ def exec_(**given: Any) -> int:
 @surroundings_options
 @click.argument("sandbox_id", metavar="[ID]", required=False)
 @click.pass_context
-def sh(context: click.Context, **given: Any) -> int:
+def sh(context: click.Context, /, **given: Any) -> int:
     """Open a shell in a new sandbox, which is deleted afterwards, or in the one with that ID.
 
     It has the whole terminal: colours, Ctrl-C, window size. Give '-- COMMAND...' for another program than the shell.

@@ -37,17 +37,16 @@ class Streams:
         """Write what a shell would say, before any client reads: no more than a pipe or a terminal takes."""
         os.write(self._stderr, message[-2048:])
 
-    def close(self) -> None:
-        """Close everything that is neither kept nor held."""
-        for fd in self._opened:
-            if fd not in self.kept and fd not in self.held:
-                os.close(fd)
-        self._opened = []
+    def leave(self, fds: list[int]) -> list[int]:
+        """Leave these to who will close them."""
+        self._opened = [fd for fd in self._opened if fd not in fds]
+        return fds
 
-    def close_all(self) -> None:
-        """Close everything: no command will have it."""
-        self.kept, self.held = [], []
-        self.close()
+    def close(self) -> None:
+        """Close everything that was not left to another."""
+        for fd in self._opened:
+            os.close(fd)
+        self._opened = []
 
     def _pipe(self) -> tuple[int, int]:
         ends = os.pipe2(os.O_CLOEXEC)
@@ -72,9 +71,9 @@ class Streams:
     def open_terminal(self, rows: int, columns: int) -> None:
         """Make a terminal of the sandbox's own.
 
-        The user's side is nowhere but with the client, so that the kernel hangs up when that has gone. The other side
-        is held while the command runs: a program may close it for a while. Not by ``openpty``: before 2.33 glibc wants
-        a group "tty", which a sandbox of one user has not.
+        The user's side is nowhere but with the client, so that the kernel hangs up when that has gone. The other
+        side is held while the command runs: a program may close it for a while. Not by ``openpty``: before 2.33
+        glibc wants a group "tty", which a sandbox of one user has not.
         """
         user = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
         self._opened.append(user)
@@ -89,7 +88,7 @@ class Streams:
         self._stderr = other
         self.held = [other]
         self.given = [user, user]
-        # A session's leader that opens a terminal gets it as the controlling one; posix_spawn makes the session first.
+        # A session's leader that opens a terminal has it as the controlling one; posix_spawn makes the session first.
         self.actions = [
             (os.POSIX_SPAWN_OPEN, 0, b"/dev/pts/%d" % number, os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),

@@ -237,28 +237,25 @@ class Zygote:
         self, connection: Connection, request: Request, timeout: float | None, wanted: list[bytes], text: int | None
     ) -> None:
         streams = Streams()
-        running: Running | None = None
         try:
             if wanted[:1] == [b"terminal"]:
                 streams.open_terminal(int(wanted[1]), int(wanted[2]))
             else:
                 streams.open_pipes(stdin=wanted == [b"pipe"])
-            started = self._spawn(connection, request, streams, text)
-            if started is None:
+            running = self._spawn(connection, request, streams, text)
+            if running is None:
                 return
-            running = started
             self._follow(connection, running, timeout)
             self._clients.send(connection, b"started", fds=streams.given)
         finally:
-            streams.close() if running is not None else streams.close_all()
+            streams.close()
         if running.over:
             self._settle(running)
 
     def _spawn(self, connection: Connection, request: Request, streams: Streams, text: int | None) -> Running | None:
         """Start it; ``None`` if it was refused, which its client is told."""
-        running = Running(request.mark, 0, streams.kept, streams.held)
         try:
-            running.pid = self._spawner.start(request, streams.actions, text)
+            pid = self._spawner.start(request, streams.actions, text)
         except Refused as exc:
             self._clients.send(
                 connection, b"failed", exc.failure, b"%d" % exc.code, exc.message.encode("utf-8", "replace")
@@ -266,10 +263,10 @@ class Zygote:
             return None
         except NotStarted as exc:
             streams.complain(exc.message)
-            streams.held = []
-            running.held = []
+            running = Running(request.mark, 0, streams.leave(streams.kept), [])
             running.end(exc.exit_code)
-        return running
+            return running
+        return Running(request.mark, pid, streams.leave(streams.kept), streams.leave(streams.held))
 
     def _follow(self, connection: Connection, running: Running, timeout: float | None) -> None:
         running.connection = connection
