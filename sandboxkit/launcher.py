@@ -109,6 +109,10 @@ def terminal_frame(script: bytes) -> bytes:
     return b"%08d%b" % (len(script), script)
 
 
+NO_SCRIPT = terminal_frame(b"")
+"""What a terminal that was opened in vain is sent: its process waits for a script, and sees no end of input."""
+
+
 def _durations(seconds: float) -> str:
     """Split a duration into what ``sleep`` takes: whole seconds and a fraction, which old busyboxes refuse."""
     whole = math.floor(seconds)

@@ -19,6 +19,7 @@ from sandboxkit.errors import DeadlineExceeded, ProviderError, SandboxError
 from sandboxkit.launched import ABANDON_LIMIT, LaunchedProcess
 from sandboxkit.launcher import (
     BOOTSTRAP,
+    NO_SCRIPT,
     READY,
     TERMINAL_BOOTSTRAP,
     Ticket,
@@ -30,6 +31,9 @@ from sandboxkit.launcher import (
 from sandboxkit.model import STDOUT, Command, TerminalSize
 from sandboxkit.provider import ByteChannel, ByteTerminal, ProviderBase
 from sandboxkit.retry import retrying
+
+FILL_LIMIT = 0.5
+"""Seconds in which the process of a start that was interrupted is told that no script comes."""
 
 Opening = Callable[[tuple[str, ...]], Awaitable[ByteTerminal]]
 """What opens a channel to an argv on a new terminal."""
@@ -51,6 +55,16 @@ class LaunchedTerminal(LaunchedProcess):
         await super().send_script(until=until)
         while self.started is None and not await self._turn_early(until):
             pass
+
+    async def abandon(self) -> None:
+        """End what was started of it, and let go."""
+        # Filled up with nothing a script that was cut short is a syntax error, and the wait for the rest is over.
+        rest = memoryview(b"\n" * self._script_left)
+        until = self.provider.world.now() + FILL_LIMIT
+        with suppress(SandboxError):
+            while rest and self.provider.world.now() < until:
+                rest = rest[(await self.terminal.exchange(rest, receive=False, until=until)).sent :]
+        await super().abandon()
 
     async def resize(self, size: TerminalSize, *, until: float | None = None) -> None:
         if self.report is None:
@@ -136,7 +150,6 @@ def _check_time(provider: ProviderBase, closed: bool, until: float | None) -> No
 async def _give_up(provider: ProviderBase, channels: list[ByteChannel]) -> None:
     for channel in reversed(channels):
         with suppress(SandboxError):
-            # An empty script; what waits for one on a terminal would otherwise do so for ten seconds more.
-            await channel.exchange(b"%08d\n" % 0, receive=False, until=provider.world.now())
+            await channel.exchange(NO_SCRIPT, receive=False, until=provider.world.now())
         with suppress(SandboxError):
             await channel.close()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Collection, Mapping
 
 from sandboxkit.errors import DeadlineExceeded, ProviderError, SandboxError, SandboxNotFound, SandboxNotRunning
+from sandboxkit.launcher import NO_SCRIPT
 from sandboxkit.model import Capability, Command, CreateRequest, Page, SandboxInfo, Status, TerminalSize
 from sandboxkit.provider import ByteChannel, ProviderBase, TerminalChannel, World
 from sandboxkit.terminals import launch_terminal
 from sandboxkit_docker import describe
 from sandboxkit_docker import labels as marks
 from sandboxkit_docker.channel import DockerChannel
-from sandboxkit_docker.connection import Connection, take_connection
+from sandboxkit_docker.connection import Connection, TryLater, take_connection
 from sandboxkit_docker.containers import inspect, is_reference, remove
 from sandboxkit_docker.creation import CLEANUP, Creation
 from sandboxkit_docker.daemon import Answer, Daemon
@@ -175,7 +177,7 @@ class DockerProvider(ProviderBase):
     ) -> TerminalChannel:
         async def opening(argv: tuple[str, ...]) -> DockerTerminal:
             connection, number = await self.world.call(
-                self._exec, sandbox_id, argv, command.user, True, until, until=until, undo=_close
+                self._exec, sandbox_id, argv, command.user, True, until, until=until, undo=_close_terminal
             )
             return DockerTerminal(self.world, connection, sandbox_id, Raw(), daemon=self.daemon, exec_id=number)
 
@@ -240,4 +242,10 @@ class DockerProvider(ProviderBase):
 
 
 def _close(started: tuple[Connection, str]) -> None:
+    started[0].close()
+
+
+def _close_terminal(started: tuple[Connection, str]) -> None:
+    with contextlib.suppress(OSError, TryLater):
+        started[0].send(NO_SCRIPT)
     started[0].close()

@@ -7,6 +7,7 @@ import time
 import pytest
 
 import sandboxkit
+from sandboxkit.client import AsyncClient
 from sandboxkit.model import STDOUT
 from sandboxkit.process import AsyncProcess
 from sandboxkit.sandbox import AsyncSandbox
@@ -14,6 +15,7 @@ from sandboxkit.testing import acts
 from sandboxkit.testing.looking import alive, gone, needle, present, until
 from sandboxkit.testing.promises import promise
 from sandboxkit.testing.stage import Stage
+from sandboxkit.testing.stepping import at_each_step
 from sandboxkit.testing.suite.timeouts import BOUND, MEMBERS, TREE
 
 SIZE = (33, 101)
@@ -179,6 +181,25 @@ class Terminals:
         took = await stage.interrupted(follow, lambda: stage.eventually(present(box, number, 2)))
         assert took <= BOUND
         assert await alive(box, number) == 0
+
+    @promise("X13", "X7", needs="pty")
+    async def test_a_start_cancelled_anywhere_leaves_no_process(self, stage: Stage) -> None:
+        # A sandbox of its own: what is counted is everything in it.
+        async with stage.create() as box:
+            count = "n=0; for p in /proc/[0-9]*/stat; do n=$((n+1)); done; echo $n"
+            before = int((await box.exec(count)).text)
+
+            async def run(client: AsyncClient) -> None:
+                same = await client.get(box.id)
+                async with same.spawn("sleep 600 & echo out; sleep 600", terminal=SIZE) as process:
+                    await until(process, b"out\r\n")
+
+            async def tidy() -> bool:
+                return int((await box.exec(count)).text) <= before
+
+            async for step in at_each_step(stage, most=14):
+                await step.interrupt(run)
+                assert await stage.eventually(tidy, within=BOUND), f"interrupted at step {step.number}"
 
     @promise("X13", "X9", needs="pty", delta=True)
     async def test_signals_reach_a_command_on_a_terminal(self, box: AsyncSandbox) -> None:
