@@ -33,18 +33,18 @@ class LocalTerminal(LocalProcess):
         if STDOUT not in self._outputs:
             return ()
         ended = self._end is not None
+        data = b""
         try:
-            data = os.read(self._outputs[STDOUT], PIECE)
+            # A terminal gives 4 KiB at most.
+            while len(data) < PIECE:
+                data += os.read(self._outputs[STDOUT], PIECE)
         except BlockingIOError:
-            # The kernel has looked for what was written before it says so.
-            data = b""
+            pass  # the kernel has looked for what was written before it says so
         except OSError:
-            data, ended = b"", True  # EIO: nobody has the other side
-        if data:
-            return (Chunk(STDOUT, data),)
-        if ended:
+            ended = True  # EIO: nobody has the other side
+        if ended and len(data) < PIECE:
             del self._outputs[STDOUT]
-        return ()
+        return (Chunk(STDOUT, data),) if data else ()
 
     async def resize(self, size: TerminalSize, *, until: float | None = None) -> None:
         with self._lock:

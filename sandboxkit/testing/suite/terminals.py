@@ -26,6 +26,15 @@ async def rest(process: AsyncProcess) -> bytes:
     return b"".join([chunk.data async for chunk in process])
 
 
+async def end(box: AsyncSandbox, number: str) -> None:
+    """End what sleeps that long."""
+    await box.exec(
+        "cd /proc; for p in [0-9]*; do "
+        '[ "$(tr "\\000" " " <$p/cmdline)" = "sleep $N " ] && kill -9 $p; done 2>/dev/null; :',
+        env={"N": number},
+    )
+
+
 class Terminals:
     """Tests of processes that are spawned with a terminal."""
 
@@ -222,19 +231,21 @@ class Terminals:
         assert await stage.eventually(gone(box, hung_up), within=BOUND)
         # As everywhere, what ignores a hang-up stays.
         assert await alive(box, kept) == 1
-        await box.exec(
-            f"cd /proc; for p in [0-9]*; do case $(tr '\\000' ' ' <$p/cmdline) in 'sleep {kept} ') "
-            "kill -9 $p;; esac; done 2>/dev/null; :"
-        )
+        await end(box, kept)
 
     @promise("X13", needs="pty", delta=True)
     async def test_what_it_leaves_behind_delays_nothing(self, stage: Stage, box: AsyncSandbox) -> None:
         number = needle()
         began = time.monotonic()
-        async with box.spawn(f"(trap '' HUP; exec sleep {number}) & echo done; exit 3", terminal=SIZE) as process:
-            assert await rest(process) == b"done\r\n"
+        script = f"stty -echo; (trap '' HUP; echo ready; exec sleep {number}) & read x; exit 3"
+        async with box.spawn(script, terminal=SIZE) as process:
+            await until(process, b"ready\r\n")
+            await process.write("\n")
+            assert await rest(process) == b""
             assert await process.wait() == 3
         assert time.monotonic() - began < 20
+        assert await alive(box, number) == 1
+        await end(box, number)
 
     @promise("X13", needs="pty")
     async def test_one_reads_while_another_writes_and_resizes(self, stage: Stage, box: AsyncSandbox) -> None:
