@@ -48,6 +48,7 @@ from sandboxkit.model import (
     SandboxInfo,
     SandboxSpec,
     Status,
+    TerminalSize,
     TransferProgress,
     TransferResult,
 )
@@ -132,6 +133,7 @@ __all__ = [
     "SandboxSpec",
     "Status",
     "StatusUnreported",
+    "TerminalSize",
     "Throttled",
     "TransferProgress",
     "TransferResult",

@@ -9,12 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath, PurePosixPath
 
 from sandboxkit.errors import ArgumentsTooLong, InvalidCommand
-from sandboxkit.model import MAX_ARGUMENT, Command, Stdin
+from sandboxkit.model import MAX_ARGUMENT, Command, Stdin, TerminalSize
 
 Word = str | bytes | PurePosixPath
 CommandLike = str | bytes | Sequence[Word]
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
+
+DEFAULT_TERM = "xterm-256color"
+"""What kind of terminal a program is told that it has, unless ``env`` says otherwise."""
+
+_MOST_ROWS = 65535
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -74,6 +79,18 @@ def check_timeout(timeout: float | None) -> float | None:
     if not 0 < timeout < math.inf:
         raise InvalidCommand(f"timeout must be a positive, finite number of seconds, not {timeout!r}")
     return float(timeout)
+
+
+def check_size(size: TerminalSize | tuple[int, int]) -> TerminalSize:
+    """Check the rows and columns of a terminal: 1 to 65,535 of each."""
+    if isinstance(size, tuple) and len(size) == 2:
+        size = TerminalSize(*size)
+    if not isinstance(size, TerminalSize):
+        raise InvalidCommand(f"a terminal's size is (rows, columns) or a TerminalSize, not {size!r}")
+    for number in (size.rows, size.columns):
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _MOST_ROWS:
+            raise InvalidCommand(f"a terminal has 1 to {_MOST_ROWS:,} rows and columns, not {number!r}")
+    return size
 
 
 def make_command(

@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from sandboxkit.budget import Output
 from sandboxkit.errors import CommandError, CommandTimeout, DeadlineExceeded, ProviderError
-from sandboxkit.model import Command, Result
+from sandboxkit.model import Command, Result, TerminalSize
 from sandboxkit.process import PATIENCE, AsyncProcess
-from sandboxkit.provider import SandboxProvider
+from sandboxkit.provider import SandboxProvider, TerminalChannel, TerminalProvider
 
 START_LIMIT = 60.0
 """Seconds that starting a command without a timeout may take."""
 
 
 async def start(
-    provider: SandboxProvider, sandbox_id: str, command: Command, *, max_output: int | None
+    provider: SandboxProvider,
+    sandbox_id: str,
+    command: Command,
+    *,
+    max_output: int | None,
+    size: TerminalSize | None = None,
 ) -> AsyncProcess:
-    """Start a checked command; a start that outlasts the command's own timeout is that timeout."""
+    """Start a checked command, on a terminal if that has a size.
+
+    A start that outlasts the command's own timeout is that timeout.
+    """
     began = provider.world.now()
     limit = None if command.timeout is None else began + command.timeout
+    until = began + START_LIMIT if limit is None else limit + PATIENCE
+    terminal: TerminalChannel | None = None
     try:
-        channel = await provider.start_process(
-            sandbox_id, command, until=began + START_LIMIT if limit is None else limit + PATIENCE
-        )
+        if size is None:
+            channel = await provider.start_process(sandbox_id, command, until=until)
+        else:
+            channel = terminal = await cast("TerminalProvider", provider).start_terminal(
+                sandbox_id, command, size, until=until
+            )
     except DeadlineExceeded as exc:
         if limit is None:
             raise
         raise CommandTimeout(
             f"the command's {command.timeout:g} s were over before sandbox {sandbox_id} had started it: {exc}"
         ) from exc
-    return AsyncProcess(provider, sandbox_id, command, channel, limit, max_output)
+    return AsyncProcess(provider, sandbox_id, command, channel, limit, max_output, terminal)
 
 
 async def execute(

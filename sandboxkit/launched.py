@@ -70,11 +70,13 @@ class LaunchedProcess:
     _early: Exchange | None = attrs.field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self._set_up(frame(command_script(self.command, self.ticket)), (STDOUT, STDERR))
+
+    def _set_up(self, script: bytes, streams: tuple[Stream, ...]) -> None:
         # What is the launcher's own and goes out before the command's bytes: its script, a frame's length, the end.
-        self._ahead = memoryview(frame(command_script(self.command, self.ticket)))
+        self._ahead = memoryview(script)
         self._script_left = len(self._ahead)
-        token = self.ticket.token
-        self._scanners = {STDOUT: RecordScanner(token), STDERR: RecordScanner(token)}
+        self._scanners = {stream: RecordScanner(self.ticket.token) for stream in streams}
 
     @property
     def started(self) -> bool | None:
@@ -96,16 +98,17 @@ class LaunchedProcess:
         The turn that sends its last bytes may already bring what a fast command wrote, and its end: that is kept for
         the first exchange.
         """
-        while self._script_left:
-            # Not exchange(), which goes on until the command has something to give.
-            turn = await self._turn(b"", True, until)
-            if turn.chunks or turn.closed or self._report is not None:
-                early = self._early or Exchange()
-                self._early = Exchange(chunks=early.chunks + turn.chunks, closed=turn.closed)
-            if turn.closed:
-                return
-            if until is not None and self.provider.world.now() >= until:
-                return
+        while self._script_left and not await self._turn_early(until):
+            pass
+
+    async def _turn_early(self, until: float | None) -> bool:
+        """Exchange once and keep what came; ``True`` when no other will bring more."""
+        # Not exchange(), which goes on until the command has something to give.
+        turn = await self._turn(b"", True, until)
+        if turn.chunks or turn.closed or self._report is not None:
+            early = self._early or Exchange()
+            self._early = Exchange(chunks=early.chunks + turn.chunks, closed=turn.closed)
+        return turn.closed or (until is not None and self.provider.world.now() >= until)
 
     async def exchange(
         self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
@@ -181,7 +184,7 @@ class LaunchedProcess:
         for chunk in chunks:
             output, records = self._scanners[chunk.stream].feed(chunk.data)
             out += [Chunk(chunk.stream, data) for data in output]
-            if chunk.stream == STDERR and output:
+            if output and (chunk.stream == STDERR or STDERR not in self._scanners):
                 self._complaint = (self._complaint + output[-1][-200:])[-200:]
             for record in records:
                 self._note(record)

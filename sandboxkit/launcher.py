@@ -22,14 +22,27 @@ import secrets
 
 import attrs
 
-from sandboxkit.model import Command
+from sandboxkit.model import Command, TerminalSize
 
-BOOTSTRAP = (
+_EVALUATE = '__s=$(dd bs="$__n" count=1 iflag=fullblock 2>/dev/null;echo .)&&eval "${__s%.}"'
+
+BOOTSTRAP = ("/bin/sh", "-c", f"IFS= read -r __n&&{_EVALUATE}")
+"""The argv of every channel: it does nothing without its script, so opening it may be repeated."""
+
+READY = b"\x1e"
+"""What the bootstrap of a terminal says when the terminal is raw."""
+
+TERMINAL_BOOTSTRAP = (
     "/bin/sh",
     "-c",
-    'IFS= read -r __n&&__s=$(dd bs="$__n" count=1 iflag=fullblock 2>/dev/null;echo .)&&eval "${__s%.}"',
+    "__g=$(stty -g)&&stty raw -echo min 0 time 100&&printf '\\036'&&"
+    f"__n=$(dd bs=8 count=1 iflag=fullblock 2>/dev/null)&&{_EVALUATE}",
 )
-"""The argv of every channel: it does nothing without its script, so opening it may be repeated."""
+"""The argv of a channel that is a terminal; it reads ``<length in 8 digits><script>``.
+
+bash reads terminals by more than a line, so ``read`` would take of the script. ``time``: after 10 s without a byte
+of it the script is taken to end, since that of a client that died never does.
+"""
 
 BLOCK = 65536
 """Bytes that ``dd`` moves at once."""
@@ -89,6 +102,15 @@ class Place:
 def frame(script: bytes) -> bytes:
     """Make a script into what the bootstrap reads."""
     return b"%d\n%b" % (len(script), script)
+
+
+def terminal_frame(script: bytes) -> bytes:
+    """Make a script into what the bootstrap of a terminal reads."""
+    return b"%08d%b" % (len(script), script)
+
+
+NO_SCRIPT = terminal_frame(b"")
+"""What a terminal that was opened in vain is sent: its process waits for a script, and sees no end of input."""
 
 
 def _durations(seconds: float) -> str:
@@ -175,8 +197,27 @@ def _feed(length: int) -> bytes:
 _PUMP = b'while IFS= read -r __n&&[ "$__n" -gt 0 ];do dd bs="$__n" count=1 iflag=fullblock||break;done'
 
 
-def command_script(command: Command, ticket: Ticket) -> bytes:
-    """Write the script that runs a command and reports on it."""
+# Before the record the terminal is raw again: a program may have left it stopped, or translating.
+_TERMINAL_END = b"trap '' TTIN TTOU;stty raw <&5;"
+
+
+def _own_terminal(size: TerminalSize) -> bytes:
+    # As it was before the bootstrap, of this size, and editing UTF-8. Records go out once.
+    return (
+        b'stty "$__g" rows %d cols %d <&5;stty iutf8 <&5;unset __g\n' % (size.rows, size.columns)
+        + b"command exec 3>/proc/self/fd/6||exec 3>&6\nexec 4>/dev/null\n"
+    )
+
+
+# Descriptors of the launcher's own: a command may leave O_NONBLOCK on the ones that it shares.
+_OWN_PIPES = (
+    b"[ -p /proc/self/fd/6 ]&&command exec 3>/proc/self/fd/6||exec 3>&6\n"
+    b"[ -p /proc/self/fd/7 ]&&command exec 4>/proc/self/fd/7||exec 4>&7\n"
+)
+
+
+def command_script(command: Command, ticket: Ticket, size: TerminalSize | None = None) -> bytes:
+    """Write the script that runs a command and reports on it; with a size its channel is a terminal."""
     # The watchdog is forked before traps are set: between a fork and the child's reset of its handlers a signal would
     # be noted for a trap that is about to go, and lost.
     watch = _watchdog(command.timeout) if command.timeout is not None else b""
@@ -188,14 +229,13 @@ def command_script(command: Command, ticket: Ticket) -> bytes:
         (
             b"{\n__t=%b __m=%d __w= __r=\n" % (ticket.token, ticket.mark),
             b"exec 5<&0 6>&1 7>&2 </dev/null >/dev/null 2>&1\n",
-            # Descriptors of the launcher's own: a command may leave O_NONBLOCK on the ones that it shares.
-            b"[ -p /proc/self/fd/6 ]&&command exec 3>/proc/self/fd/6||exec 3>&6\n",
-            b"[ -p /proc/self/fd/7 ]&&command exec 4>/proc/self/fd/7||exec 4>&7\n",
+            _OWN_PIPES if size is None else _own_terminal(size),
             _MARK.encode() + b"\n__k $__m\n",
             b"read -r __l </proc/self/stat;set -- ${__l##*) }\n__sid=$4 __start=${20}\n",
             b'[ "$__sid" = $$ ]||__sid=x\n',
             # The watchdog's status is its report, so it is waited for; then both streams get the record.
             b'__f(){ __s=$1;[ "$__w" ]&&{ kill -TERM $__w;wait $__w;__r=$?;}\n',
+            b"" if size is None else _TERMINAL_END,
             b'printf "%s" "$__t:E$__s,${__r:-0};" >&3;printf "%s" "$__t:E$__s,${__r:-0};" >&4; }\n',
             run,
             b"\n}\n",
@@ -221,6 +261,24 @@ def kill_script(ticket: Ticket, place: Place | None, *, everything: bool, report
             KILL_SECONDS,
             report.token,
         )
+    )
+
+
+def hang_up_script(ticket: Ticket) -> bytes:
+    """Write the script of the watcher: at the end of its input it does what the kernel does when a terminal hangs up.
+
+    The launcher is the one that leads a session with a terminal and carries the mark; SIGHUP and SIGCONT go to its
+    child, the command, and to the terminal's foreground. If it has ended, nothing is done.
+    """
+    return (
+        b"{\n__s=;exec >/dev/null 2>&1;while read -r __x;do :;done;cd /proc||exit\n"
+        b"for __p in [0-9]*;do read -r __l <$__p/stat||continue;set -- ${__l##*) }\n"
+        b'[ "$4" = $__p ]&&[ "$5" != 0 ]||continue;__g=$6 __v=\n'
+        b'while read -r __a __b __c __v __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;__v=;done <$__p/limits\n'
+        b'[ "$__v" = %d ]&&{ __s=$__p;break;};done\n[ "$__s" ]||exit 0\n'
+        b'[ "$__g" -gt 1 ]&&{ kill -HUP -$__g;kill -CONT -$__g;}\n'
+        b"for __p in [0-9]*;do read -r __l <$__p/stat||continue;set -- ${__l##*) }\n"
+        b'[ "$2" = $__s ]&&{ kill -HUP $__p;kill -CONT $__p;};done\n}\n' % ticket.mark
     )
 
 

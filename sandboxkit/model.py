@@ -151,6 +151,14 @@ class Command:
 
 
 @attrs.frozen
+class TerminalSize:
+    """How large a terminal is, in characters."""
+
+    rows: int = 24
+    columns: int = 80
+
+
+@attrs.frozen
 class Chunk:
     """A piece of output as it arrived: ``stream`` is 1 (stdout) or 2 (stderr)."""
 

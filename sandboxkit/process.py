@@ -11,11 +11,13 @@ from typing import Self
 
 import attrs
 
+from sandboxkit.commands import check_size
 from sandboxkit.errors import (
     ArgumentsTooLong,
     CommandError,
     CommandLost,
     CommandTimeout,
+    InvalidCommand,
     ProviderError,
     SandboxError,
     SandboxNotFound,
@@ -23,8 +25,8 @@ from sandboxkit.errors import (
     StatusUnreported,
     WorkingDirectoryError,
 )
-from sandboxkit.model import Chunk, Command, Status
-from sandboxkit.provider import ProcessChannel, Report, SandboxProvider
+from sandboxkit.model import Chunk, Command, Status, TerminalSize
+from sandboxkit.provider import ProcessChannel, Report, SandboxProvider, TerminalChannel
 
 PATIENCE = 0.8
 """Seconds past its timeout in which the watchdog in the sandbox is left to end a command and report."""
@@ -40,6 +42,9 @@ DRAIN_LIMIT = 0.3
 
 LOOK_LIMIT = 2.0
 """Seconds for asking the provider whether a sandbox whose channel dropped still exists."""
+
+RESIZE_LIMIT = 10.0
+"""Seconds that giving a terminal another size may take."""
 
 SLICE = 0.25
 """Seconds after which a writer looks again whether it must take output aside itself."""
@@ -61,6 +66,8 @@ class AsyncProcess:
     _channel: ProcessChannel = attrs.field(repr=False)
     _limit: float | None = attrs.field(repr=False)
     _max_output: int | None = attrs.field(repr=False)
+    _terminal: TerminalChannel | None = attrs.field(default=None, repr=False)
+    """The same channel, where the command has a terminal."""
     _waiting: deque[Chunk] = attrs.field(factory=deque, init=False, repr=False)
     _waiting_size: int = attrs.field(default=0, init=False, repr=False)
     _receiving: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
@@ -256,9 +263,22 @@ class AsyncProcess:
             self._trim()
 
     async def close_stdin(self) -> None:
-        """Let it see the end of its input; safe to repeat."""
+        """Let it see the end of its input; safe to repeat. ``InvalidCommand`` for one on a terminal."""
+        if self._terminal is not None:
+            raise InvalidCommand("a terminal's input has no end; write b'\\x04' (Ctrl-D), or close the process")
         if not self.ended:
             await self._channel.close_stdin()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal another size; nothing happens once it has ended.
+
+        Raises ``InvalidCommand`` for one that was spawned without ``terminal``.
+        """
+        size = check_size(TerminalSize(rows, columns))
+        if self._terminal is None:
+            raise InvalidCommand("the command has no terminal; spawn it with terminal=(rows, columns)")
+        if not self.ended:
+            await self._terminal.resize(size, until=self._now + RESIZE_LIMIT)
 
     async def signal(self, number: int | _signal.Signals) -> None:
         """Send a signal to the command's own process; nothing happens once it has ended."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 
 import attrs
 
-from sandboxkit.model import Capability, Chunk, Command, CreateRequest, FileInfo, Page, SandboxInfo
+from sandboxkit.model import Capability, Chunk, Command, CreateRequest, FileInfo, Page, SandboxInfo, TerminalSize
 
 if TYPE_CHECKING:
     from sandboxkit.model import Status
@@ -182,6 +182,28 @@ class ProcessChannel(Protocol):
         ...
 
 
+class TerminalChannel(ProcessChannel, Protocol):
+    """A command on a terminal: its output is all stdout, its input has no end.
+
+    Whose client has gone is hung up: SIGHUP goes to the command and to the terminal's foreground.
+    """
+
+    async def resize(self, size: TerminalSize, *, until: float | None = None) -> None:
+        """Give the terminal another size; the foreground gets SIGWINCH. Nothing happens once it has ended."""
+        ...
+
+
+class ByteTerminal(ByteChannel, Protocol):
+    """A byte channel to a process on a terminal, for backends that have no more than that.
+
+    :func:`sandboxkit.terminals.launch_terminal` makes a :class:`TerminalChannel` of it.
+    """
+
+    async def resize(self, size: TerminalSize, *, until: float | None = None) -> None:
+        """Give the terminal another size; nothing happens once its process has ended."""
+        ...
+
+
 class FileReader(Protocol):
     """A file being read: iterate over its bytes, and leave the ``async with`` block to close it."""
 
@@ -322,6 +344,21 @@ class Restartable(Protocol):
         Also one that has stopped before its deadline. Files survive if ``restart_keeps_files`` is declared; a
         ``command`` of the specification begins anew. Returns when it can run a command. Raises ``SandboxNotRunning``
         for one that can no more be started.
+        """
+        ...
+
+
+@runtime_checkable
+class TerminalProvider(Protocol):
+    """Optional: a provider that declares ``pty``."""
+
+    async def start_terminal(
+        self, sandbox_id: str, command: Command, size: TerminalSize, *, until: float | None
+    ) -> TerminalChannel:
+        """Start a checked command, whose stdin is ``raw``, on a new terminal of that size (X13).
+
+        The terminal controls the command's session, and the command is in its foreground. Raises what
+        ``start_process`` does.
         """
         ...
 

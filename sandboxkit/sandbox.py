@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self, cast
 
 import attrs
 
-from sandboxkit.commands import DEFAULT_SHELL, CommandLike, Word, make_command
+from sandboxkit.commands import DEFAULT_SHELL, DEFAULT_TERM, CommandLike, Word, check_size, make_command
 from sandboxkit.errors import CommandFailed, DeadlineExceeded, InvalidCommand, InvalidSpec
 from sandboxkit.execution import execute, start
 from sandboxkit.files import AsyncFiles
-from sandboxkit.model import DEFAULT_MAX_OUTPUT, Command, Result, SandboxInfo, Stdin
+from sandboxkit.model import DEFAULT_MAX_OUTPUT, Command, Result, SandboxInfo, Stdin, TerminalSize
 from sandboxkit.opening import Opening
 from sandboxkit.process import AsyncProcess
 from sandboxkit.provider import Extendable, Restartable
@@ -106,17 +106,28 @@ class AsyncSandbox:
         shell: Sequence[Word] = DEFAULT_SHELL,
         timeout: float | None = None,
         stdin: bool = False,
+        terminal: TerminalSize | tuple[int, int] | None = None,
         max_output: int | None = DEFAULT_MAX_OUTPUT,
     ) -> Opening[AsyncProcess]:
         """Start a command and follow it (X9): await it or enter it; leaving the block ends it.
 
         Its stdin is open only with ``stdin=True``, else closed at once. ``max_output`` bounds the output that is
         set aside while nobody iterates. Everything else, and the errors, are those of :meth:`exec`.
+
+        ``terminal``, a size as ``(rows, columns)``, puts it in the foreground of a terminal of its own (X13,
+        capability ``pty``): what is written is typed, all output is stdout, and ``TERM`` is ``xterm-256color``
+        unless ``env`` has another.
         """
+        size = None
         kind = Stdin(kind="stream") if stdin else Stdin()
+        if terminal is not None:
+            self._client.require("pty")
+            size = check_size(terminal)
+            kind = Stdin(kind="raw")
+            env = {"TERM": DEFAULT_TERM, **(env or {})}
         checked = self._command(command, kind, cwd, env, user, shell, timeout)
         budget = check_budget(max_output)
-        return Opening(start(self._client.provider, self.id, checked, max_output=budget))
+        return Opening(start(self._client.provider, self.id, checked, max_output=budget, size=size))
 
     async def info(self) -> SandboxInfo:
         """Ask the backend what the sandbox is and does."""

@@ -101,6 +101,7 @@ class Process:
 
     write = blocking(AsyncProcess.write)
     close_stdin = blocking(AsyncProcess.close_stdin)
+    resize = blocking(AsyncProcess.resize)
     signal = blocking(AsyncProcess.signal)
     kill = blocking(AsyncProcess.kill)
     wait = blocking(AsyncProcess.wait)

@@ -20,6 +20,8 @@ PROTOCOLS = (
     "SandboxProvider",
     "ByteChannel",
     "ProcessChannel",
+    "TerminalProvider",
+    "TerminalChannel",
     "FileOperations",
     "FileReader",
     "FileWriter",

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from sandboxkit.cli.options import command_options, connect_options, memory, pair, provider_options
+from sandboxkit.cli.options import (
+    WithCommand,
+    command_of,
+    command_options,
+    connect_options,
+    pair,
+    provider_options,
+    sandbox_options,
+    surroundings_options,
+)
 
 _OWN = {"allow_interspersed_args": False}  # what follows the first word of the command is the command's own
 
@@ -25,15 +34,7 @@ def app(context: click.Context) -> None:
 
 @app.command(context_settings=_OWN)
 @provider_options
-@click.option("-i", "--image", metavar="IMAGE", help="What to run it in, where the provider has images.")
-@click.option("--ttl", type=float, metavar="SECONDS", help="The sandbox's deadline, come what may. Default: 3600.")
-@click.option("--cpu", type=float, metavar="CORES", help="At most that many.")
-@click.option(
-    "-m", "--memory", "memory_gib", type=memory, metavar="SIZE", help="At most that much: GiB, or like 512m."
-)
-@click.option("--network/--no-network", default=None, help="Default: the provider's, see its README.")
-@click.option("-l", "--label", "labels", multiple=True, type=pair, metavar="KEY=VALUE", help="A label to find it by.")
-@click.option("--keep", is_flag=True, help="Leave the sandbox to its deadline; its id goes to stderr.")
+@sandbox_options
 @command_options
 def run(**given: Any) -> int:
     """Make a sandbox, run COMMAND in it and delete it.
@@ -54,6 +55,28 @@ def exec_(**given: Any) -> int:
     from sandboxkit.cli.running import exec_
 
     return exec_(given)
+
+
+@app.command("sh", cls=WithCommand)
+@provider_options
+@sandbox_options
+@surroundings_options
+@click.argument("sandbox_id", metavar="[ID]", required=False)
+@click.pass_context
+def sh(context: click.Context, /, **given: Any) -> int:
+    """Open a shell in a new sandbox, which is deleted afterwards, or in the one with that ID.
+
+    It has the whole terminal: colours, Ctrl-C, window size. Give '-- COMMAND...' for another program than the shell.
+    """
+    from sandboxkit.cli.shell import shell
+
+    if given["sandbox_id"] is not None:
+        for option in ("image", "ttl", "cpu", "memory_gib", "network", "labels", "keep"):
+            if given[option] not in (None, (), False):
+                raise click.UsageError(
+                    f"--{option.removesuffix('s').removesuffix('_gib')} is for a new sandbox", context
+                )
+    return shell(given, command_of(context))
 
 
 @app.command()

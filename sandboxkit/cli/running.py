@@ -20,7 +20,7 @@ def run(given: Mapping[str, Any]) -> int:
     """Make a sandbox for one command and delete it afterwards, whatever happens."""
 
     async def work(interruption: Interruption) -> int:
-        async with _client(given) as client, _create(client, given) as box:
+        async with open_client(given) as client, create(client, given) as box:
             if given["keep"]:
                 box.owned = False
                 say(f"keeping sandbox {box.id}")
@@ -38,17 +38,19 @@ def exec_(given: Mapping[str, Any]) -> int:
 
     async def work(interruption: Interruption) -> int:
         surroundings = {name: given[name] for name in ("cwd", "user")} | {"env": dict(given["env"])}
-        async with _client(given) as client:
+        async with open_client(given) as client:
             return await _follow(await client.get(given["sandbox_id"]), given, interruption, surroundings)
 
     return Interruption().run(work)
 
 
-def _client(given: Mapping[str, Any]) -> AsyncClient:
+def open_client(given: Mapping[str, Any]) -> AsyncClient:
+    """Connect as the options say."""
     return connect_async(given["provider"], **connect_options(given["connect"]))
 
 
-def _create(client: AsyncClient, given: Mapping[str, Any]) -> contextlib.AbstractAsyncContextManager[AsyncSandbox]:
+def create(client: AsyncClient, given: Mapping[str, Any]) -> contextlib.AbstractAsyncContextManager[AsyncSandbox]:
+    """Make the sandbox that the options describe, to be deleted where its block ends."""
     # The sandbox's own, so that they hold also for what is run in it later, with --keep.
     names = ("image", "cpu", "memory_gib", "ttl", "cwd", "user", "network")
     return client.create(

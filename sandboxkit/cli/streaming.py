@@ -33,7 +33,7 @@ async def follow(process: AsyncProcess, interruption: Interruption, *, stdin: bo
     feeding = asyncio.create_task(_feed(process)) if stdin else None
     try:
         async for chunk in process:
-            await _put(interruption, chunk.stream, chunk.data)
+            await put(interruption, chunk.stream, chunk.data)
     except BrokenPipeError:
         return PIPE_CLOSED
     finally:
@@ -44,7 +44,8 @@ async def follow(process: AsyncProcess, interruption: Interruption, *, stdin: bo
     return process.exit_code
 
 
-async def _put(interruption: Interruption, fd: int, data: bytes) -> None:
+async def put(interruption: Interruption, fd: int, data: bytes) -> None:
+    """Write all of it, however long that takes."""
     rest = memoryview(data)
     while rest:
         try:
@@ -62,14 +63,15 @@ async def _put(interruption: Interruption, fd: int, data: bytes) -> None:
 
 async def _feed(process: AsyncProcess) -> None:
     try:
-        async for data in _input():
+        async for data in read_input():
             await process.write(data)
         await process.close_stdin()
     except (BrokenPipeError, SandboxError):
         return  # it reads no more, or has ended; iteration tells which
 
 
-async def _input() -> AsyncIterator[bytes]:
+async def read_input() -> AsyncIterator[bytes]:
+    """Give what comes on stdin, as it comes."""
     loop = asyncio.get_running_loop()
     while True:
         with contextlib.suppress(PermissionError):  # epoll knows no regular files: they can always be read

@@ -36,6 +36,15 @@ async def execute(client: AsyncClient, sandbox_id: str, command: Any, arguments:
     say(f"{result.exit_code} {result.text.strip()}")
 
 
+async def follow_terminal(client: AsyncClient, sandbox_id: str, command: str) -> None:
+    """Follow a command on a terminal; says when it begins."""
+    box = await client.get(sandbox_id)
+    async with box.spawn(command, terminal=(24, 80)) as process:
+        say("following")
+        async for _ in process:
+            pass
+
+
 async def write_endlessly(client: AsyncClient, sandbox_id: str, path: str, pattern: bytes) -> None:
     """Begin to replace a file, and never come to the end of it; says how far it is."""
     box = await client.get(sandbox_id)

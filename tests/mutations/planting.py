@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -53,8 +55,10 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 def load() -> dict[str, Mutation]:
     """Give every mutation there is."""
-    for module in ("commands", "everywhere", "files", "lifecycle", "restart", "transfers"):
-        importlib.import_module(f"tests.mutations.{module}")
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        # The others are what runs and plants.
+        if module.name not in ("__main__", "planted", "planting"):
+            importlib.import_module(f"tests.mutations.{module.name}")
     return MUTATIONS
 
 

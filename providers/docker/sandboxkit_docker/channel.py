@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from typing import Protocol
 
 import attrs
 
@@ -32,6 +33,15 @@ _REFUSAL = re.compile(
 )
 
 
+class Parser(Protocol):
+    """What makes ``(stream, bytes)`` of the bytes that arrive."""
+
+    @property
+    def between_frames(self) -> bool: ...
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]: ...
+
+
 @attrs.define(eq=False)
 class DockerChannel:
     """See :class:`sandboxkit.provider.ByteChannel`. One task may send while another receives."""
@@ -39,7 +49,7 @@ class DockerChannel:
     _world: World
     _connection: Connection
     _sandbox_id: str
-    _parser: FrameParser = attrs.field(factory=FrameParser, init=False, repr=False)
+    _parser: Parser = attrs.field(factory=FrameParser, repr=False)
     _held: bytes = attrs.field(default=b"", init=False, repr=False)
     _fresh: bool = attrs.field(default=True, init=False)
     _ended: bool = attrs.field(default=False, init=False)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Collection, Mapping
 
 from sandboxkit.errors import DeadlineExceeded, ProviderError, SandboxError, SandboxNotFound, SandboxNotRunning
-from sandboxkit.model import Capability, CreateRequest, Page, SandboxInfo, Status
-from sandboxkit.provider import ByteChannel, ProviderBase, World
+from sandboxkit.launcher import NO_SCRIPT
+from sandboxkit.model import Capability, Command, CreateRequest, Page, SandboxInfo, Status, TerminalSize
+from sandboxkit.provider import ByteChannel, ProviderBase, TerminalChannel, World
+from sandboxkit.terminals import launch_terminal
 from sandboxkit_docker import describe
 from sandboxkit_docker import labels as marks
 from sandboxkit_docker.channel import DockerChannel
-from sandboxkit_docker.connection import Connection, take_connection
+from sandboxkit_docker.connection import Connection, TryLater, take_connection
 from sandboxkit_docker.containers import inspect, is_reference, remove
 from sandboxkit_docker.creation import CLEANUP, Creation
 from sandboxkit_docker.daemon import Answer, Daemon
 from sandboxkit_docker.faults import failure
 from sandboxkit_docker.options import ConnectOptions
 from sandboxkit_docker.restarting import restart
+from sandboxkit_docker.terminal import DockerTerminal, Raw, detach_keys
 
 SETTLE = 5.0
 """Seconds that a cancelled create waits for its clean-up."""
@@ -53,7 +57,7 @@ CAPABILITIES: Mapping[str, Capability] = {
     "snapshot": Capability(False, _LATER),
     "logs": Capability(False, _LATER),
     "stats": Capability(False, _LATER),
-    "pty": Capability(False, _LATER),
+    "pty": Capability(True),
     "tmux": Capability(False, _LATER),
 }  # fmt: skip
 
@@ -176,13 +180,26 @@ class DockerProvider(ProviderBase):
         urgent: bool,
         until: float | None,
     ) -> ByteChannel:
-        connection = await self.world.call(
-            self._exec, sandbox_id, argv, user, until, until=until, undo=Connection.close, urgent=urgent
+        connection, _ = await self.world.call(
+            self._exec, sandbox_id, argv, user, False, until, until=until, undo=_close, urgent=urgent
         )
         return DockerChannel(self.world, connection, sandbox_id)
 
-    def _exec(self, sandbox_id: str, argv: tuple[str, ...], user: str | None, until: float | None) -> Connection:
-        """Create and start an exec in one go; under asyncio a thread is changed to only once."""
+    async def start_terminal(
+        self, sandbox_id: str, command: Command, size: TerminalSize, *, until: float | None
+    ) -> TerminalChannel:
+        async def opening(argv: tuple[str, ...]) -> DockerTerminal:
+            connection, number = await self.world.call(
+                self._exec, sandbox_id, argv, command.user, True, until, until=until, undo=_close_terminal
+            )
+            return DockerTerminal(self.world, connection, sandbox_id, Raw(), daemon=self.daemon, exec_id=number)
+
+        return await launch_terminal(self, opening, sandbox_id, command, size, until=until)
+
+    def _exec(
+        self, sandbox_id: str, argv: tuple[str, ...], user: str | None, tty: bool, until: float | None
+    ) -> tuple[Connection, str]:
+        """Create and start an exec in one go (under asyncio a thread is changed to only once); give its id too."""
         if not self._is_known(sandbox_id):
             sandbox_id = self._get(sandbox_id, until).id
         until = self.daemon.limited(until)
@@ -192,14 +209,17 @@ class DockerProvider(ProviderBase):
             "AttachStderr": True,
             "Cmd": list(argv),
             "User": user or "",
+            "Tty": tty,
+            "DetachKeys": detach_keys() if tty else "",
         }
         answer = self.daemon.request("POST", f"/containers/{sandbox_id}/exec", until=until, body=body)
         if answer.status != 201:
             raise self._refused(sandbox_id, answer, until)
-        path = f"/exec/{answer.body['Id']}/start"
-        response = self.daemon.send("POST", path, until=until, body={"Detach": False, "Tty": False}, upgrade=True)
+        number = str(answer.body["Id"])
+        path = f"/exec/{number}/start"
+        response = self.daemon.send("POST", path, until=until, body={"Detach": False, "Tty": tty}, upgrade=True)
         if response.status == 101:
-            return take_connection(response)
+            return take_connection(response), number
         raise self._refused(sandbox_id, self.daemon.read(response, path, until), until)
 
     def _refused(self, sandbox_id: str, answer: Answer, until: float) -> SandboxError:
@@ -232,3 +252,13 @@ class DockerProvider(ProviderBase):
     def _forget(self, sandbox_id: str) -> None:
         with self._lock:
             self._known.pop(sandbox_id, None)
+
+
+def _close(started: tuple[Connection, str]) -> None:
+    started[0].close()
+
+
+def _close_terminal(started: tuple[Connection, str]) -> None:
+    with contextlib.suppress(OSError, TryLater):
+        started[0].send(NO_SCRIPT)
+    started[0].close()

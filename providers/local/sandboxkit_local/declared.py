@@ -29,7 +29,7 @@ def capabilities(*, isolated: bool) -> Mapping[str, Capability]:
         "exec": yes,
         "files": yes,
         "tmux": later,
-        "pty": later,
+        "pty": yes,
         "exec_user": Capability(False, "a sandbox has one user"),
         "image": Capability(False, "a sandbox shows this host's programs; images are " + _LATER),
         "ttl": ttl,

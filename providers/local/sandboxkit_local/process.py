@@ -10,18 +10,20 @@ import secrets
 import signal
 import termios
 import threading
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import attrs
 
 from sandboxkit.errors import NoCapacity, SandboxError
-from sandboxkit.model import STDERR, STDOUT, Chunk, Command, Stream
+from sandboxkit.model import STDERR, STDOUT, Chunk, Command, Stream, TerminalSize
 from sandboxkit.provider import Exchange, Report, World
 from sandboxkit_local.connection import Connection, connect
 from sandboxkit_local.marks import mark_of
 from sandboxkit_local.request import make_request
 from sandboxkit_local.state import State
 from sandboxkit_local.wire import MAX_FRAME, frame
+
+P = TypeVar("P", bound="LocalProcess")
 
 PIECE = 1 << 16
 """Bytes that one turn reads or writes of a stream: what a pipe holds; asking for more costs memory for nothing."""
@@ -107,17 +109,11 @@ class LocalProcess:
         word = answer[0]
         if word == b"started":
             self.started = True
-            expected = 2 if self._stdin == "none" else 3
-            if len(self._connection.descriptors) != expected:
+            if len(self._connection.descriptors) != self._expected():
                 # The kernel drops what the receiver has no room for.
                 raise NoCapacity("this process has no file descriptor left for the command's streams")
-            self._ends = tuple(self._connection.descriptors)
+            self._take_ends(tuple(self._connection.descriptors))
             self._connection.descriptors.clear()
-            self._outputs = {STDOUT: self._ends[0], STDERR: self._ends[1]}
-            if len(self._ends) > 2:
-                self._input = self._ends[2]
-                if self._stdin == "known" and self._stdin_left == 0:
-                    self._close_input()
         elif word == b"failed":
             self.started = False
             failure = cast("Literal['cwd', 'arguments', 'other']", answer[1].decode())
@@ -127,7 +123,22 @@ class LocalProcess:
         elif word == b"timeout":
             self._end = Report(timed_out=True, killed=answer[2] == b"1")
         if self._end is not None:
-            self._left = {stream: _waiting(fd) for stream, fd in self._outputs.items()}
+            self._count_left()
+
+    def _expected(self) -> int:
+        """Give how many descriptors come with the start."""
+        return 2 if self._stdin == "none" else 3
+
+    def _take_ends(self, ends: tuple[int, ...]) -> None:
+        self._ends = ends[:2]
+        self._outputs = {STDOUT: ends[0], STDERR: ends[1]}
+        if len(ends) > 2:
+            self._input = ends[2]
+            if self._stdin == "known" and self._stdin_left == 0:
+                self._close_input()
+
+    def _count_left(self) -> None:
+        self._left = {stream: _waiting(fd) for stream, fd in self._outputs.items()}
 
     # -- its streams ----------------------------------------------------------------------------------------------
 
@@ -280,7 +291,7 @@ class LocalProcess:
             return
         self._connection = None
         self._close_input()
-        for fd in (*self._ends[:2], *connection.descriptors):
+        for fd in (*self._ends, *connection.descriptors):
             with contextlib.suppress(OSError):
                 os.close(fd)
         self._outputs = {}
@@ -298,11 +309,18 @@ def _waiting(fd: int) -> int:
 
 
 async def start(
-    world: World, state: State, sandbox_id: str, command: Command, *, until: float | None
-) -> LocalProcess:
-    """Start a command and give its channel."""
-    process = LocalProcess(world, state, sandbox_id, command.stdin.kind, command.stdin.length)
-    request, text = make_request(process.mark, command)
+    kind: type[P],
+    world: World,
+    state: State,
+    sandbox_id: str,
+    command: Command,
+    size: TerminalSize | None = None,
+    *,
+    until: float | None,
+) -> P:
+    """Start a command, on a terminal if that has a size, and give its channel, which is of that kind."""
+    process = kind(world, state, sandbox_id, command.stdin.kind, command.stdin.length)
+    request, text = make_request(process.mark, command, size)
     try:
         if len(request) > MAX_FRAME:
             process.report = process._end = Report(failure="arguments", errno=7)

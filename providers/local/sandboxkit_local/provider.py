@@ -22,7 +22,17 @@ from sandboxkit.errors import (
     SandboxNotRunning,
     Unsupported,
 )
-from sandboxkit.model import Capability, Command, CreateRequest, Page, SandboxInfo, SandboxSpec, Status, Stdin
+from sandboxkit.model import (
+    Capability,
+    Command,
+    CreateRequest,
+    Page,
+    SandboxInfo,
+    SandboxSpec,
+    Status,
+    Stdin,
+    TerminalSize,
+)
 from sandboxkit.provider import ProviderBase, World
 from sandboxkit_local import creation, declared, process
 from sandboxkit_local.connection import connect
@@ -30,6 +40,7 @@ from sandboxkit_local.inside.plan import Plan
 from sandboxkit_local.options import LocalConnect, LocalOptions
 from sandboxkit_local.process import LocalProcess
 from sandboxkit_local.state import State, find_state, make_meta, make_state
+from sandboxkit_local.terminal import LocalTerminal
 from sandboxkit_local.wire import frame
 
 PAGE = 200
@@ -334,7 +345,14 @@ class LocalProvider(ProviderBase):
     async def start_process(self, sandbox_id: str, command: Command, *, until: float | None) -> LocalProcess:
         """Start a command without a launcher: PID 1 spawns it, and its pipes come straight to this process."""
         self._check_user(command.user)
-        return await process.start(self.world, self.state, sandbox_id, command, until=until)
+        return await process.start(LocalProcess, self.world, self.state, sandbox_id, command, until=until)
+
+    async def start_terminal(
+        self, sandbox_id: str, command: Command, size: TerminalSize, *, until: float | None
+    ) -> LocalTerminal:
+        """Start a command on a terminal that PID 1 opens in the sandbox and hands over."""
+        self._check_user(command.user)
+        return await process.start(LocalTerminal, self.world, self.state, sandbox_id, command, size, until=until)
 
     async def open_channel(
         self,

@@ -11,7 +11,7 @@ from sandboxkit_local.wire import TEXT_FD, frame
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandboxkit.model import Command
+    from sandboxkit.model import Command, TerminalSize
 
 _STUB = b'_sandboxkit_text=$(cat <&%d; echo .); exec %d<&-; eval "unset _sandboxkit_text;${_sandboxkit_text%%.}"' % (
     TEXT_FD,
@@ -20,7 +20,7 @@ _STUB = b'_sandboxkit_text=$(cat <&%d; echo .); exec %d<&-; eval "unset _sandbox
 """What a shell runs to read a text that is too long for an argument; the text sees its own $$ and stdin."""
 
 
-def make_request(mark: int, command: Command) -> tuple[bytes, int | None]:
+def make_request(mark: int, command: Command, size: TerminalSize | None = None) -> tuple[bytes, int | None]:
     """Give the frame that asks PID 1 to start a command, and a descriptor with its text if that is too long."""
     argv, text = list(command.argv or ()), None
     if command.text is not None:
@@ -29,15 +29,16 @@ def make_request(mark: int, command: Command) -> tuple[bytes, int | None]:
         else:
             argv = [*command.shell, _STUB]
             text = _memory_file(command.text)
-    return _request(
-        mark, command.timeout, command.stdin.kind, command.cwd or b"", argv, command.env, text is not None
-    ), text
+    streams = b"" if command.stdin.kind == "none" else b"pipe"
+    if size is not None:
+        streams = b"terminal %d %d" % (size.rows, size.columns)
+    return _request(mark, command.timeout, streams, command.cwd or b"", argv, command.env, text is not None), text
 
 
 def _request(
     mark: int,
     timeout: float | None,
-    stdin: str,
+    streams: bytes,
     cwd: bytes,
     argv: list[bytes],
     env: Mapping[str, bytes],
@@ -48,7 +49,7 @@ def _request(
         b"run",
         b"%d" % mark,
         b"" if timeout is None else b"%.6f" % timeout,
-        b"" if stdin == "none" else b"pipe",
+        streams,
         cwd,
         b"text" if has_text else b"",
         b"%d" % len(argv),

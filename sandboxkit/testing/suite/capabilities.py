@@ -58,6 +58,9 @@ class Capabilities:
                 await call()
             assert caught.value.capability == name
             assert isinstance(caught.value, NotImplementedError)
+        if not client.capabilities.get("pty"):
+            with pytest.raises(sandboxkit.Unsupported):
+                await nowhere.spawn("true", terminal=(24, 80))
         if not client.capabilities.get("exec_user"):
             with pytest.raises(sandboxkit.Unsupported):
                 await nowhere.spawn("true", user="nobody")

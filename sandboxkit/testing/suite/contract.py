@@ -24,6 +24,7 @@ from sandboxkit.testing.suite.output import OutputBudget
 from sandboxkit.testing.suite.restart import Restart
 from sandboxkit.testing.suite.secrecy import Secrecy
 from sandboxkit.testing.suite.streaming import Streaming
+from sandboxkit.testing.suite.terminals import Terminals
 from sandboxkit.testing.suite.timeouts import Timeouts
 from sandboxkit.testing.suite.transfers import Transfers
 from sandboxkit.testing.suite.writes import Writes
@@ -44,6 +45,7 @@ class ContractSuite(
     Interruption,
     OutputBudget,
     Streaming,
+    Terminals,
     Concurrency,
     FileContents,
     Writes,

@@ -33,13 +33,13 @@ class PoorProvider(ProviderBase):
 
     @property
     def capabilities(self) -> Mapping[str, Capability]:
-        none = "the channel is all there is"
-        return {
-            **self.inner.capabilities,
-            "exec_user": Capability(False, "the channel knows no users"),
-            "restart": Capability(False, none),
-            "restart_keeps_files": Capability(False, none),
+        without = {
+            "exec_user": "the channel knows no users",
+            "pty": "the channel is no terminal",
+            "restart": "the channel is all there is",
+            "restart_keeps_files": "the channel is all there is",
         }
+        return {**self.inner.capabilities, **{name: Capability(False, reason) for name, reason in without.items()}}
 
     async def create(self, request: CreateRequest, *, until: float | None) -> SandboxInfo:
         return self._ours(await self.inner.create(request, until=until))

@@ -31,7 +31,8 @@ class ThinProvider(ProviderBase):
     @property
     def capabilities(self) -> Mapping[str, Capability]:
         # What is not passed on is not declared.
-        return {**self._inner.capabilities, "extend": Capability(False, "thin does not pass it on")}
+        without = Capability(False, "thin does not pass it on")
+        return {**self._inner.capabilities, "extend": without, "pty": without}
 
     async def create(self, request: CreateRequest, *, until: float | None) -> SandboxInfo:
         return self._named(await self._inner.create(request, until=until))

@@ -10,13 +10,17 @@ if TYPE_CHECKING:
 
 
 class Running:
-    """A command: its process, and PID 1's own ends of its output pipes, which keep its children from EPIPE."""
+    """A command: its process, and PID 1's own ends of its streams.
 
-    def __init__(self, mark: int, pid: int, outputs: list[int], deadline: float | None) -> None:
+    Those of its output pipes keep its children from EPIPE; those of its terminal are ``held`` until it has ended.
+    """
+
+    def __init__(self, mark: int, pid: int, outputs: list[int], held: list[int]) -> None:
         self.mark = mark
         self.pid = pid
         self.outputs = outputs
-        self.deadline = deadline
+        self.held = held
+        self.deadline: float | None = None
         self.exit_code: int | None = None
         self.timed_out = False
         self.killed: bool | None = None
@@ -27,6 +31,13 @@ class Running:
     def over(self) -> bool:
         """Whether its end can be told: for a timeout that is when the kill is over, whatever came of it."""
         return self.killed is not None if self.timed_out else self.exit_code is not None
+
+    def end(self, exit_code: int) -> None:
+        """Note that its own process has ended."""
+        self.exit_code = exit_code
+        for fd in self.held:
+            os.close(fd)
+        self.held = []
 
     def session(self) -> int:
         """Its session; 0 once that may be another's, because its number was given out again."""

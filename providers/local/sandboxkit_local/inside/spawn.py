@@ -10,6 +10,10 @@ import stat
 from sandboxkit_local.inside.killer import RLIMIT_LOCKS
 from sandboxkit_local.wire import TEXT_FD
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandboxkit_local.inside.streams import Action
+
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -56,7 +60,7 @@ class Spawner:
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._open_files = open_files
 
-    def start(self, request: Request, stdin: int, stdout: int, stderr: int, text: int | None) -> int:
+    def start(self, request: Request, streams: list[Action], text: int | None) -> int:
         """Start it and give its pid; raises :class:`Refused` or :class:`NotStarted` when nothing runs."""
         env = {**self._env, **request.env}
         try:
@@ -66,8 +70,7 @@ class Spawner:
         except OSError as exc:
             os.chdir("/")
             raise Refused(b"cwd", exc.errno or 0) from None
-        actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, stdout, 1)]
-        actions.append((os.POSIX_SPAWN_DUP2, stderr, 2))
+        actions = list(streams)
         if text is not None:
             actions.append((os.POSIX_SPAWN_DUP2, text, TEXT_FD))
         # The child is made with vfork: it has what is set here, and PID 1 has its own back before it goes on.
@@ -80,7 +83,7 @@ class Spawner:
             resource.setrlimit(RLIMIT_LOCKS, self._locks)
             os.chdir("/")
 
-    def _find_and_spawn(self, argv: list[bytes], env: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> int:
+    def _find_and_spawn(self, argv: list[bytes], env: dict[bytes, bytes], actions: list[Action]) -> int:
         name = argv[0]
         denied = False
         for path in _candidates(name, env):
@@ -104,7 +107,7 @@ class Spawner:
         raise NotStarted(NOT_FOUND, name + b": not found\n")
 
 
-def _spawn(path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> int:
+def _spawn(path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list[Action]) -> int:
     return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_ALL_SIGNALS)
 
 

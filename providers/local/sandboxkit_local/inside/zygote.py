@@ -15,6 +15,7 @@ from sandboxkit_local.inside.killer import Killer
 from sandboxkit_local.inside.loop import Loop
 from sandboxkit_local.inside.running import Running
 from sandboxkit_local.inside.spawn import NotStarted, Refused, Request, Spawner
+from sandboxkit_local.inside.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from sandboxkit_local.inside.clients import Connection
+    from sandboxkit_local.inside.streams import Action
 else:
     import _signal as signal  # as with _socket: the whole module costs many imports
 
@@ -151,7 +153,7 @@ class Zygote:
             running = self._by_pid.pop(pid, None)
             if running is not None:
                 code = os.waitstatus_to_exitcode(status)
-                running.exit_code = code if code >= 0 else 128 - code
+                running.end(code if code >= 0 else 128 - code)
                 self._settle(running)
         self._more_to_reap = True
         return True
@@ -212,7 +214,7 @@ class Zygote:
     def _run(self, connection: Connection, items: list[bytes]) -> None:
         mark = int(items[1])
         timeout = float(items[2]) if items[2] else None
-        wants_stdin = items[3] == b"pipe"
+        streams = items[3].split()
         has_text = items[5] == b"text"
         count = int(items[6])
         argv = items[7 : 7 + count]
@@ -223,7 +225,7 @@ class Zygote:
             return
         text = connection.descriptors[0] if has_text and connection.descriptors else None
         try:
-            self._start(connection, request, timeout, wants_stdin, text)
+            self._start(connection, request, timeout, streams, text)
         except OSError as exc:
             self._clients.send(
                 connection, b"failed", b"other", b"%d" % (exc.errno or 0), os.fsencode(exc.strerror or "")
@@ -232,36 +234,39 @@ class Zygote:
             connection.close_descriptors()
 
     def _start(
-        self, connection: Connection, request: Request, timeout: float | None, wants_stdin: bool, text: int | None
+        self, connection: Connection, request: Request, timeout: float | None, wanted: list[bytes], text: int | None
     ) -> None:
-        opened: list[int] = []
+        streams = Streams()
         try:
-            # Made here, so that they belong to the sandbox's user and /dev/stderr can be opened.
-            stdin, to_stdin = _pipe(opened) if wants_stdin else (0, -1)
-            from_stdout, stdout = _pipe(opened)
-            from_stderr, stderr = _pipe(opened)
-            for fd in (from_stdout, from_stderr, *([to_stdin] if wants_stdin else [])):
-                os.set_blocking(fd, False)
-            running = Running(request.mark, 0, [from_stdout, from_stderr], None)
-            try:
-                running.pid = self._spawner.start(request, stdin, stdout, stderr, text)
-            except Refused as exc:
-                self._clients.send(
-                    connection, b"failed", exc.failure, b"%d" % exc.code, exc.message.encode("utf-8", "replace")
-                )
+            if wanted[:1] == [b"terminal"]:
+                streams.open_terminal(int(wanted[1]), int(wanted[2]))
+            else:
+                streams.open_pipes(stdin=wanted == [b"pipe"])
+            running = self._spawn(connection, request, streams, text)
+            if running is None:
                 return
-            except NotStarted as exc:
-                os.write(stderr, exc.message[-4096:])
-                running.exit_code = exc.exit_code
-            opened = [fd for fd in opened if fd not in running.outputs]
             self._follow(connection, running, timeout)
-            ends = [from_stdout, from_stderr] + ([to_stdin] if wants_stdin else [])
-            self._clients.send(connection, b"started", fds=ends)
+            self._clients.send(connection, b"started", fds=streams.given)
         finally:
-            for fd in opened:
-                os.close(fd)
+            streams.close()
         if running.over:
             self._settle(running)
+
+    def _spawn(self, connection: Connection, request: Request, streams: Streams, text: int | None) -> Running | None:
+        """Start it; ``None`` if it was refused, which its client is told."""
+        try:
+            pid = self._spawner.start(request, streams.actions, text)
+        except Refused as exc:
+            self._clients.send(
+                connection, b"failed", exc.failure, b"%d" % exc.code, exc.message.encode("utf-8", "replace")
+            )
+            return None
+        except NotStarted as exc:
+            streams.complain(exc.message)
+            running = Running(request.mark, 0, streams.leave(streams.kept), [])
+            running.end(exc.exit_code)
+            return running
+        return Running(request.mark, pid, streams.leave(streams.kept), streams.leave(streams.held))
 
     def _follow(self, connection: Connection, running: Running, timeout: float | None) -> None:
         running.connection = connection
@@ -275,7 +280,8 @@ class Zygote:
 
     def run_beside(self, argv: list[bytes], mark: int) -> None:
         """Start the sandbox's own command, its output going nowhere; raises what :class:`Spawner` raises."""
-        self._spawner.start(Request(argv, {}, b"", mark), 0, 0, 0, None)
+        nowhere: list[Action] = [(os.POSIX_SPAWN_DUP2, 0, fd) for fd in range(3)]
+        self._spawner.start(Request(argv, {}, b"", mark), nowhere, None)
 
     def _settle(self, running: Running) -> None:
         """Tell the client of the end, once all that belongs to it is known."""
@@ -311,12 +317,6 @@ class Zygote:
                 self._clients.send(connection, b"killed", b"1" if gone else b"0")
 
         self._killer.start(mark, session or -2, time.monotonic() + seconds, done)
-
-
-def _pipe(opened: list[int]) -> tuple[int, int]:
-    ends = os.pipe2(os.O_CLOEXEC)
-    opened += ends
-    return ends
 
 
 def raise_open_files() -> int:
