@@ -33,8 +33,13 @@ from sandboxkit.errors import (
     SandboxError,
     SandboxNotFound,
     SandboxNotRunning,
+    SessionEnded,
+    SessionError,
+    SessionExists,
+    SessionNotFound,
     StatusUnreported,
     Throttled,
+    TmuxUnavailable,
     Unsupported,
     WorkingDirectoryError,
 )
@@ -47,6 +52,9 @@ from sandboxkit.model import (
     SandboxInfo,
     SandboxSpec,
     Status,
+    TmuxInfo,
+    TmuxPoll,
+    TmuxStatus,
 )
 from sandboxkit.plugins import hookimpl
 
@@ -55,7 +63,9 @@ if TYPE_CHECKING:
     from sandboxkit.files import AsyncFiles
     from sandboxkit.process import AsyncProcess
     from sandboxkit.sandbox import AsyncSandbox
-    from sandboxkit.sync import Client, Files, Process, Sandbox
+    from sandboxkit.session import AsyncSession
+    from sandboxkit.sync import Client, Files, Process, Sandbox, Session, Tmux
+    from sandboxkit.tmux import AsyncTmux
 else:
     # Most of the time of "import sandboxkit" otherwise, for classes that users meet through connect().
     _LAZY = {
@@ -63,10 +73,14 @@ else:
         "AsyncFiles": "files",
         "AsyncProcess": "process",
         "AsyncSandbox": "sandbox",
+        "AsyncSession": "session",
+        "AsyncTmux": "tmux",
         "Client": "sync",
         "Files": "sync",
         "Process": "sync",
         "Sandbox": "sync",
+        "Session": "sync",
+        "Tmux": "sync",
     }
 
     def __getattr__(name):
@@ -87,6 +101,8 @@ __all__ = [
     "AsyncFiles",
     "AsyncProcess",
     "AsyncSandbox",
+    "AsyncSession",
+    "AsyncTmux",
     "AuthenticationFailed",
     "Capability",
     "Chunk",
@@ -126,9 +142,19 @@ __all__ = [
     "SandboxNotFound",
     "SandboxNotRunning",
     "SandboxSpec",
+    "Session",
+    "SessionEnded",
+    "SessionError",
+    "SessionExists",
+    "SessionNotFound",
     "Status",
     "StatusUnreported",
     "Throttled",
+    "Tmux",
+    "TmuxInfo",
+    "TmuxPoll",
+    "TmuxStatus",
+    "TmuxUnavailable",
     "Unsupported",
     "WorkingDirectoryError",
     "connect",

@@ -37,14 +37,14 @@ BLOCK = 65536
 _TEXT_IN_ARGUMENT = 100_000
 """A longer command text reaches its shell through a pipe: one argument holds at most 131,071 bytes."""
 
-_MARK = "__k(){ ulimit -S -x $1 2>/dev/null||ulimit -S -w $1; }"
+SET_MARK = "__k(){ ulimit -S -x $1 2>/dev/null||ulimit -S -w $1; }"
 
 # $M: the launcher's mark, $S: its session or "x", $B: its start time, $A: whether to end the launcher too. Reads with
 # builtins only. A name in /proc/PID/stat may hold anything, so the fields are counted from the last ") ". Zombies
 # keep their limits: skip them. What is older than the launcher ($__o) is looked at once only, since shells read byte
 # by byte. A command may have stopped its launcher, which must go on to report: SIGCONT. What may not be killed is a
 # hit all the same: it is not gone.
-_SCAN = """\
+SCAN = """\
 __o=' ';__scan(){ for __p in [0-9]*;do case $__o in *" $__p "*)continue;;esac
 __l=;read -r __l <$__p/stat||continue;set -- ${__l##*) }
 case ${1:-?} in Z|X|x)continue;;esac
@@ -103,7 +103,7 @@ def _watchdog(timeout: float) -> bytes:
     # that it fired and whether the tree is gone; anything else that it was told to stop.
     # SIGKILL for the sleep, since a child that was forked a moment ago may lose any other to its parent's handler.
     program = (
-        "trap 'kill -9 $!;exit' TERM;M=$1 S=$2 B=$3 A=;" + _SCAN + "\n"
+        "trap 'kill -9 $!;exit' TERM;M=$1 S=$2 B=$3 A=;" + SCAN + "\n"
         "for __d in $4;do sleep $__d&wait $!||{ sleep 1&wait $!;};done;trap '' TERM;"
         f"__kill {KILL_SECONDS};exit $?"
     )
@@ -129,10 +129,16 @@ def _surroundings(command: Command) -> bytes:
     return lines
 
 
-def _execution(command: Command) -> bytes:
+def is_long(command: Command) -> bool:
+    """Tell whether a command's text is too long for an argument."""
+    return command.argv is None and len(command.text or b"") > _TEXT_IN_ARGUMENT
+
+
+def execution(command: Command) -> bytes:
+    """Write how a shell becomes the command; a text that is too long for an argument is read from fd 9."""
     if command.argv is not None:
         argv = command.argv
-    elif len(command.text or b"") <= _TEXT_IN_ARGUMENT:
+    elif not is_long(command):
         argv = (*command.shell, command.text or b"")
     else:
         # The shell that the user chose reads the text itself, so that $$ and $PPID are what they would be.
@@ -145,13 +151,13 @@ def _execution(command: Command) -> bytes:
 
 def _subshell(command: Command) -> bytes:
     """The command in a subshell that becomes it; the start record goes out just before."""
-    long_text = command.argv is None and len(command.text or b"") > _TEXT_IN_ARGUMENT
+    long_text = is_long(command)
     source = {"none": b"</dev/null", "raw": b"<&5"}.get(command.stdin.kind, b"")
     body = (
         b"(__k $((__m+1))\nread -r __l </proc/self/stat\n"
         + _surroundings(command)
         + b'printf "%s" "$__t:P${__l%% *},$__sid,$__start;" >&3\nexec 3>&- 4>&- 5<&- 8<&- 2>&7 7>&- >&6 6>&-\n'
-        + _execution(command)
+        + execution(command)
         + b")"
     )
     if long_text:
@@ -191,7 +197,7 @@ def command_script(command: Command, ticket: Ticket) -> bytes:
             # Descriptors of the launcher's own: a command may leave O_NONBLOCK on the ones that it shares.
             b"[ -p /proc/self/fd/6 ]&&command exec 3>/proc/self/fd/6||exec 3>&6\n",
             b"[ -p /proc/self/fd/7 ]&&command exec 4>/proc/self/fd/7||exec 4>&7\n",
-            _MARK.encode() + b"\n__k $__m\n",
+            SET_MARK.encode() + b"\n__k $__m\n",
             b"read -r __l </proc/self/stat;set -- ${__l##*) }\n__sid=$4 __start=${20}\n",
             b'[ "$__sid" = $$ ]||__sid=x\n',
             # The watchdog's status is its report, so it is waited for; then both streams get the record.
@@ -217,7 +223,7 @@ def kill_script(ticket: Ticket, place: Place | None, *, everything: bool, report
             session,
             start,
             b"1" if everything else b"",
-            _SCAN.encode(),
+            SCAN.encode(),
             KILL_SECONDS,
             report.token,
         )

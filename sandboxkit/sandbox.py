@@ -18,6 +18,7 @@ from sandboxkit.opening import Opening
 from sandboxkit.process import AsyncProcess
 from sandboxkit.provider import Extendable
 from sandboxkit.retry import retrying
+from sandboxkit.tmux import AsyncTmux
 
 if TYPE_CHECKING:
     from sandboxkit.client import AsyncClient
@@ -42,6 +43,11 @@ class AsyncSandbox:
     def files(self) -> AsyncFiles:
         """Its files; see :class:`~sandboxkit.files.AsyncFiles`."""
         return AsyncFiles(self._client.provider.files(self.id))
+
+    @property
+    def tmux(self) -> AsyncTmux:
+        """Its tmux sessions; see :class:`~sandboxkit.tmux.AsyncTmux`."""
+        return AsyncTmux(self._client, self.id)
 
     def _command(
         self,
