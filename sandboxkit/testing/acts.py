@@ -89,3 +89,11 @@ async def stream_files(client: AsyncClient, sandbox_id: str, path: str, size: in
             read += len(data)
     grown = _peak() - before
     say(f"{grown} {read}")
+
+
+async def start_session(client: AsyncClient, sandbox_id: str, command: str, name: str) -> None:
+    """Start a quiet session and follow it without an end; says its name."""
+    box = await client.get(sandbox_id)
+    session = await box.tmux.start(command, name=name, echo=False)
+    say(session.name)
+    await session.wait()

@@ -22,6 +22,8 @@ from sandboxkit.testing.suite.interruption import Interruption
 from sandboxkit.testing.suite.lifecycle import Lifecycle
 from sandboxkit.testing.suite.output import OutputBudget
 from sandboxkit.testing.suite.secrecy import Secrecy
+from sandboxkit.testing.suite.sessionkeys import SessionKeys
+from sandboxkit.testing.suite.sessions import Sessions
 from sandboxkit.testing.suite.streaming import Streaming
 from sandboxkit.testing.suite.timeouts import Timeouts
 from sandboxkit.testing.suite.writes import Writes
@@ -45,6 +47,8 @@ class ContractSuite(
     FileContents,
     Writes,
     FileTree,
+    Sessions,
+    SessionKeys,
     Capabilities,
     Secrecy,
     Footprint,
