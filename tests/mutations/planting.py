@@ -53,7 +53,7 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 def load() -> dict[str, Mutation]:
     """Give every mutation there is."""
-    for module in ("commands", "everywhere", "files", "lifecycle"):
+    for module in ("commands", "everywhere", "files", "lifecycle", "tmux"):
         importlib.import_module(f"tests.mutations.{module}")
     return MUTATIONS
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 import sandboxkit
-from sandboxkit import TmuxStatus
+from sandboxkit import TmuxStatus, tmux
 from sandboxkit.client import AsyncClient
 from sandboxkit.model import TmuxPoll
 from sandboxkit.sandbox import AsyncSandbox
@@ -46,8 +46,6 @@ async def run(box: AsyncSandbox, command: str | list[str | bytes], **options: ob
 
 def without_tmux(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have sessions started as in an image without tmux."""
-    from sandboxkit import tmux
-
     blind = tmux.START.replace("command -v tmux", "false")
     assert blind != tmux.START
     monkeypatch.setattr(tmux, "START", blind)
@@ -142,10 +140,24 @@ class Sessions:
             session = await step.interrupt(act)
             if session is None:
                 assert await stage.eventually(gone(box, number), within=BOUND), f"interrupted at step {step.number}"
-            # Whatever came of it, the name is free or is the session's own.
-            await (session and box.tmux.get(name) or _unknown(box, name))
-            if session is not None:
+                await _unknown(box, name)
+            else:
                 await (await box.tmux.get(name)).kill()
+
+    @promise("T1", needs="tmux")
+    async def test_a_start_interrupted_once_the_command_runs_ends_it(
+        self, stage: Stage, box: AsyncSandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        number, name = needle(), f"late-{needle()}"
+        slow = tmux.START.replace("__began $__x;", "sleep 30;__began $__x;")
+        assert slow != tmux.START
+        monkeypatch.setattr(tmux, "START", slow)
+        took = await stage.interrupted(
+            lambda: box.tmux.start(f"sleep {number}", name=name), lambda: stage.eventually(present(box, number))
+        )
+        assert took <= BOUND
+        assert await alive(box, number) == 0
+        await _unknown(box, name)
 
     @promise("T2", needs="tmux")
     async def test_a_poll_is_one_round_trip(
