@@ -204,8 +204,8 @@ class TmuxStatus(enum.StrEnum):
 class TmuxPoll:
     """How a tmux session is, and what its command wrote from an offset on.
 
-    ``exit_code`` is set when it has completed, and ``None`` all the same if what was to report it was killed. ``offset``
-    counts every byte that the command wrote up to the end of ``output``: ask for what comes next with it.
+    ``exit_code`` is set when it has completed, and ``None`` all the same if what was to report it was killed.
+    ``offset`` counts every byte that the command wrote up to the end of ``output``: ask for what comes next with it.
     ``truncated`` says that bytes between the offset asked for and that end are not in ``output``, since the log keeps
     the newest only.
     """

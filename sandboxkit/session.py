@@ -54,13 +54,14 @@ class AsyncSession:
         world = self._provider.world
         until = None if timeout is None else world.now() + (check_timeout(timeout) or 0.0)
         offset = _offset(offset)
-        last = False
-        while not last:
+        while True:
             left = SLICE if until is None else min(SLICE, max(0.0, until - world.now()))
             last = until is not None and world.now() + left >= until
             found = await self._look(offset, left, last=last)
             if found.status is not TmuxStatus.RUNNING:
                 return found
+            if last:
+                break
         if not kill:
             return found
         await self._run("end a session's command", KILL, b"", b"")
@@ -79,8 +80,8 @@ class AsyncSession:
     async def send_keys(self, text: str | bytes = "", *, keys: str | Sequence[str] = ()) -> None:
         """Type ``text``, byte for byte (a newline is the byte, ``keys="Enter"`` the key), then the named ``keys``.
 
-        Text may be of any length; what its program does not read in time the terminal may drop, as it does with what a
-        person types. Keys are named as in tmux: ``"Enter"``, ``"C-c"``, ``"Up"``, ``"F1"``. Raises
+        Text may be of any length; what its program does not read in time the terminal may drop, as it does with what
+        a person types. Keys are named as in tmux: ``"Enter"``, ``"C-c"``, ``"Up"``, ``"F1"``. Raises
         ``SessionNotFound``, ``SessionEnded`` or ``TmuxUnavailable``.
         """
         data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)

@@ -51,7 +51,7 @@ def judge(answer: Answer, offset: int) -> TmuxPoll:
 
 
 def _cut(answer: Answer) -> tuple[bytes, int | None, bool, int]:
-    """Join the pieces up to the mark of the end: the command's bytes, its exit code, whether it was there, the offset."""
+    """Join the pieces up to the mark of the end: the command's bytes, exit code, whether it was there, the offset."""
     opening = b"\x1bX" + answer.token + b":"
     joined = b"".join(data for _, data in answer.pieces)
     end = answer.pieces[-1][0] + len(answer.pieces[-1][1]) if answer.pieces else 0

@@ -1,4 +1,4 @@
-"""The tmux sessions of a sandbox: starting, finding and listing them (asyncio; blocking in :mod:`sandboxkit.sync`)."""
+"""The tmux sessions of a sandbox: starting, finding, listing them (asyncio; blocking in :mod:`sandboxkit.sync`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from sandboxkit.commands import DEFAULT_SHELL, CommandLike, Word, make_command
 from sandboxkit.errors import (
     ArgumentsTooLong,
     InvalidRequest,
-    SessionEnded,
     SessionError,
     SessionExists,
     TmuxUnavailable,
@@ -39,9 +38,9 @@ LEAST_LOG = 4096
 class AsyncTmux:
     """The tmux sessions of one sandbox (capability ``tmux``, T1-T6).
 
-    Each has a tmux server of its own, so nothing that happens to one touches another. Where the sandbox has no tmux, a
-    detached runner keeps the same promises but for what needs a terminal: ``send_keys``, ``capture`` and attaching are
-    ``TmuxUnavailable``, its command's stdin is at its end, and its output does not pass through a terminal.
+    Each has a tmux server of its own, so nothing that happens to one touches another. Where the sandbox has no tmux,
+    a detached runner keeps the same promises but for what needs a terminal: ``send_keys``, ``capture`` and attaching
+    are ``TmuxUnavailable``, its command's stdin is at its end, and its output does not pass through a terminal.
 
     A session belongs to the user who starts it, the sandbox's own by default; others find and list it only by asking
     for ``user`` (capability ``exec_user``).
@@ -64,9 +63,10 @@ class AsyncTmux:
     ) -> AsyncSession:
         """Start a command in a session and return at once (T1).
 
-        The command, ``cwd``, ``env``, ``user`` and ``shell`` are as for :meth:`~sandboxkit.sandbox.AsyncSandbox.exec`.
-        ``name`` (1 to 64 letters, digits, ``_`` and ``-``) is made up if it is ``None``. It is taken until the session
-        is killed, also when its command has ended: then this is ``SessionExists``, and nothing ran.
+        The command, ``cwd``, ``env``, ``user`` and ``shell`` are as for
+        :meth:`~sandboxkit.sandbox.AsyncSandbox.exec`. ``name`` (1 to 64 letters, digits, ``_`` and ``-``) is made up
+        if it is ``None``. It is taken until the session is killed, also when its command has ended: then this is
+        ``SessionExists``, and nothing ran.
 
         Its terminal has 200 columns and 50 rows. With ``echo=False`` it neither echoes input nor changes output, so
         that the log is byte for byte what the command wrote. The log keeps the newest ``log_limit`` bytes, and at
@@ -185,8 +185,8 @@ def _start_error(program: Program, session: AsyncSession) -> Exception:
         )
     if told == "NOWHERE":
         return SessionError(
-            f"no directory {where} can be written for the session's state: TMPDIR, /tmp, /var/tmp, /dev/shm, /run, the "
-            "home and the working directory were tried"
+            f"no directory {where} can be written for the session's state: TMPDIR, /tmp, /var/tmp, /dev/shm, /run, "
+            "the home and the working directory were tried"
         )
     if told == "NOSTART":
         lines = program.stderr.decode("utf-8", "replace").splitlines()[:-1]

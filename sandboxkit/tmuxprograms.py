@@ -1,13 +1,13 @@
 """The session programs: POSIX sh texts behind tmux sessions and, where the image has no tmux, the detached runner.
 
-A session is a directory in its user's state directory. It holds ``conf`` (mode, token, mark, half of the log's limit,
-echo, id), ``command`` and ``text`` (until they were read), ``run`` (:data:`RUN`), ``pid`` and ``logger`` (process id and
-start time of the runner and of what writes the log), ``exit``, ``tmux`` (the socket) and the log: one or two files,
-each named 10^18 plus the offset of its first byte, so that their names sort.
+A session is a directory in its user's state directory. It holds ``conf`` (mode, token, mark, half of the log's
+limit, echo, id), ``command`` and ``text`` (until they were read), ``run`` (:data:`RUN`), ``pid`` and ``logger`` (process
+id and start time of the runner and of what writes the log), ``exit``, ``tmux`` (the socket) and the log: one or two
+files, each named 10^18 plus the offset of its first byte, so that their names sort.
 
 The command's own end is told in the log, by a mark in the stream that no other byte can overtake: ``ESC X``, the
-session's token, ``:``, the exit code, ``;``, ``ESC \\``, which a terminal does not show. So whoever has seen the mark has
-seen all that the command wrote before.
+session's token, ``:``, the exit code, ``;``, ``ESC \\``, which a terminal does not show. So whoever has seen the mark
+has seen all that the command wrote before.
 
 The tmux server, the runner and the log's writer carry the session's mark as soft RLIMIT_LOCKS (see
 :mod:`sandboxkit.launcher`), the command's tree carries the mark plus one: a kill finds all of it, and nothing else.
@@ -36,9 +36,9 @@ OVERLAP = 80
 LONGEST_DIRECTORY = 80
 """Bytes of a directory that state is kept in; a socket's whole path has 107."""
 
-# The state directory is named after the user and the time at which the sandbox's first process started: what a restart
-# or a snapshot brings along is not taken for sessions. Names are restricted because tmux expands what it is given.
-# It must be the user's own and no symlink, as others may write beside it.
+# The state directory is named after the user and the start of the sandbox's first process: what a restart or a
+# snapshot brings along is not taken for sessions. Names are restricted because tmux expands what it is given. It must
+# be the user's own and no symlink, as others may write beside it.
 _FIND = f"""\
 die(){{ printf 'sandboxkit:%s\\n' "$1" >&2;exit {TOLD};}}
 while read -r __a __b __u __c;do [ "$__a" = Uid: ]&&break;done </proc/self/status
@@ -140,8 +140,8 @@ _OPTIONS = " \\; ".join(
 
 # Set before there is a session, window-size ends the server of tmux 3.3.
 #
-# The directory is made aside and becomes the session by rename, which fails where the name is taken. A state directory
-# that is empty is removed by whoever ends its last session, perhaps just now: so it is made until something is in it.
+# The directory is made aside and becomes the session by rename, which fails where the name is taken. An empty state
+# directory is removed by whoever ends its last session, perhaps just now: so it is made until something is in it.
 START = (
     _FIND
     + TAKE
@@ -246,8 +246,8 @@ esac
 """``name offset hundredths last|''``: how it is, having waited at most so long for its end.
 
 Printed: a line of whether it lives (1 or 0), exit code or ``-``, token, the log's limit and the offset of the first
-byte sent if it is there; a line of name and size of the log's files; the bytes. Unless the session has ended or this is
-the last look, only the log's end is sent.
+byte sent if it is there; a line of name and size of the log's files; the bytes. Unless the session has ended or this
+is the last look, only the log's end is sent.
 """
 
 LIST = (

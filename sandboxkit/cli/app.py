@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sandboxkit.cli.options import command_options, connect_options, memory, pair, provider_options
+from sandboxkit.cli.sessions import tmux
 
 _OWN = {"allow_interspersed_args": False}  # what follows the first word of the command is the command's own
 
@@ -120,3 +121,6 @@ def gc(provider: str | None, connect: tuple[tuple[str, str], ...], dry_run: bool
     with open_client(provider, **connect_options(connect)) as client:
         for info in client.gc(dry_run=dry_run):
             click.echo(info.id)
+
+
+app.add_command(tmux)

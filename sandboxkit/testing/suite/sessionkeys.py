@@ -45,9 +45,9 @@ class SessionKeys:
         await _needs_tmux(box)
         directory = await writable(box)
         every = bytes(range(256)) + random.Random(7).randbytes(70_000)
-        for number, text in enumerate(
-            ("-t x", "--", "a;", ";", "Enter", "é€ \n two\n", "#{pid} %H $HOME \\;", every)
-        ):
+        some = ("-t x", "--", "a;", ";", "Enter", "é€ \n two\n", "#{pid} %H $HOME \\;")
+        texts: tuple[str | bytes, ...] = (*some, every)
+        for number, text in enumerate(texts):
             data = text.encode() if isinstance(text, str) else text
             path = f"{directory}/{number}"
             script = f"stty raw -echo; printf ready; dd bs=1 count={len(data)} of={path} 2>/dev/null"
@@ -81,7 +81,10 @@ class SessionKeys:
     @promise("T5", needs="tmux", delta=True)
     async def test_capture_is_the_screen(self, stage: Stage, box: AsyncSandbox) -> None:
         await _needs_tmux(box)
-        script = "seq 1 100; printf '\\033[2J\\033[H\\033[31mred\\033[0m gone\\rRE'; printf '\\033[3;5H\\303\\251|'; exit 1"
+        script = (
+            "seq 1 100; printf '\\033[2J\\033[H\\033[31mred\\033[0m gone\\rRE'; "
+            "printf '\\033[3;5H\\303\\251|'; exit 1"
+        )
         async with ended(await box.tmux.start(script)) as session:
             await session.wait(LIMIT)
 
