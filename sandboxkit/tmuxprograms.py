@@ -1,9 +1,9 @@
 """The session programs: POSIX sh texts behind tmux sessions and, where the image has no tmux, the detached runner.
 
 A session is a directory in its user's state directory. It holds ``conf`` (mode, token, mark, half of the log's
-limit, echo, id), ``command`` and ``text`` (until they were read), ``run`` (:data:`RUN`), ``pid`` and ``logger`` (process
-id and start time of the runner and of what writes the log), ``exit``, ``tmux`` (the socket) and the log: one or two
-files, each named 10^18 plus the offset of its first byte, so that their names sort.
+limit, echo, id), ``command`` and ``text`` (until they were read), ``run`` (:data:`RUN`), ``pid`` and ``logger``
+(process id and start time of the runner and of what writes the log), ``exit``, ``tmux`` (the socket) and the log: one
+or two files, each named 10^18 plus the offset of its first byte, so that their names sort.
 
 The command's own end is told in the log, by a mark in the stream that no other byte can overtake: ``ESC X``, the
 session's token, ``:``, the exit code, ``;``, ``ESC \\``, which a terminal does not show. So whoever has seen the mark
