@@ -157,9 +157,8 @@ until __find&&mkdir "$__d/.$2" 2>/dev/null;do __i=$((__i+1));[ $__i -lt 20 ]||di
 __n=$__d/.$2
 trap 'rm -rf "$__n"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
-exec 3>"$__n/command";take $__x
-[ $__y = 0 ]||{{ exec 3>"$__n/text";take $__y;}}
-exec 3>&-
+(exec 3>"$__n/command";take $__x)||exit
+[ $__y = 0 ]||(exec 3>"$__n/text";take $__y)||exit
 while read -r __a __b __c __v __l;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;done </proc/self/limits
 case $__v in ''|*[!0-9]*)__v=0;;esac
 __m=$(((__v>>32<<32)|__r))
@@ -184,7 +183,7 @@ __n=;;
 esac 2>/dev/null
 M=$__m S=x B=0 A=1;{{ __kill {KILL_SECONDS};}} >/dev/null 2>&1
 [ "$__n" ]||die ENDED
-printf '%s\\n' "$__x" >&2;die NOSTART
+cat "$__n/errors" >&2;rm -rf "$__n";die NOSTART
 """
 )
 """``name id directory|''``: start what comes on stdin as a session.
