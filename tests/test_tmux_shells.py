@@ -183,3 +183,10 @@ def test_nowhere_to_keep_a_session_is_an_error(box: ShellBox, tmux: Tmux, monkey
     with pytest.raises(SessionError, match="no directory"):
         tmux.start("true")
     box.env = {"TMPDIR": "/no/such"}
+
+
+def test_waiting_may_take_many_looks(tmux: Tmux, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandboxkit.session.SLICE", 0.3)
+    session = tmux.start("printf one; sleep 1; printf two; exit 4", echo=False)
+    found = session.wait()
+    assert (found.status, found.exit_code, found.output) == (TmuxStatus.COMPLETED, 4, b"onetwo")
