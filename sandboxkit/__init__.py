@@ -34,8 +34,13 @@ from sandboxkit.errors import (
     SandboxError,
     SandboxNotFound,
     SandboxNotRunning,
+    SessionEnded,
+    SessionError,
+    SessionExists,
+    SessionNotFound,
     StatusUnreported,
     Throttled,
+    TmuxUnavailable,
     Unsupported,
     WorkingDirectoryError,
 )
@@ -49,6 +54,9 @@ from sandboxkit.model import (
     SandboxSpec,
     Status,
     TerminalSize,
+    TmuxInfo,
+    TmuxPoll,
+    TmuxStatus,
     TransferProgress,
     TransferResult,
 )
@@ -59,7 +67,9 @@ if TYPE_CHECKING:
     from sandboxkit.files import AsyncFiles
     from sandboxkit.process import AsyncProcess
     from sandboxkit.sandbox import AsyncSandbox
-    from sandboxkit.sync import Client, Files, Process, Sandbox
+    from sandboxkit.session import AsyncSession
+    from sandboxkit.sync import Client, Files, Process, Sandbox, Session, Tmux
+    from sandboxkit.tmux import AsyncTmux
 else:
     # Most of the time of "import sandboxkit" otherwise, for classes that users meet through connect().
     _LAZY = {
@@ -67,10 +77,14 @@ else:
         "AsyncFiles": "files",
         "AsyncProcess": "process",
         "AsyncSandbox": "sandbox",
+        "AsyncSession": "session",
+        "AsyncTmux": "tmux",
         "Client": "sync",
         "Files": "sync",
         "Process": "sync",
         "Sandbox": "sync",
+        "Session": "sync",
+        "Tmux": "sync",
     }
 
     def __getattr__(name):
@@ -91,6 +105,8 @@ __all__ = [
     "AsyncFiles",
     "AsyncProcess",
     "AsyncSandbox",
+    "AsyncSession",
+    "AsyncTmux",
     "AuthenticationFailed",
     "BadArchive",
     "Capability",
@@ -131,10 +147,20 @@ __all__ = [
     "SandboxNotFound",
     "SandboxNotRunning",
     "SandboxSpec",
+    "Session",
+    "SessionEnded",
+    "SessionError",
+    "SessionExists",
+    "SessionNotFound",
     "Status",
     "StatusUnreported",
     "TerminalSize",
     "Throttled",
+    "Tmux",
+    "TmuxInfo",
+    "TmuxPoll",
+    "TmuxStatus",
+    "TmuxUnavailable",
     "TransferProgress",
     "TransferResult",
     "Unsupported",

@@ -26,6 +26,11 @@
     │   ├── CommandLost (ConnectionError)    no exit code will ever be known
     │   │   └── StatusUnreported             the command killed what was to report it
     │   └── WorkingDirectoryError (OSError)
+    ├── SessionError                         a tmux session
+    │   ├── SessionExists                    the name is taken; nothing ran
+    │   ├── SessionNotFound (LookupError)
+    │   ├── SessionEnded                     what needs a running terminal came too late
+    │   └── TmuxUnavailable                  no tmux in the sandbox, or none that works
     └── FileError (OSError)
         ├── FileMissing (FileNotFoundError)
         ├── FileExists (FileExistsError)
@@ -284,6 +289,36 @@ class WorkingDirectoryError(CommandError, OSError):
     def __init__(self, message: str, *, errno: int = _errno.ENOENT) -> None:
         super().__init__(message, dispatched=False)
         self.errno = self._errno = errno
+
+
+class SessionError(SandboxError):
+    """A tmux session could not be started or ended; nothing else is affected."""
+
+    code = "session_error"
+
+
+class SessionExists(SessionError):
+    """The session's name is taken, by one that runs or by one that has ended and was not killed; nothing ran."""
+
+    code = "session_exists"
+
+
+class SessionNotFound(SessionError, LookupError):
+    """The sandbox's user has no session of this name."""
+
+    code = "session_not_found"
+
+
+class SessionEnded(SessionError):
+    """The session's command has ended, or its terminal is gone."""
+
+    code = "session_ended"
+
+
+class TmuxUnavailable(SessionError):
+    """The session has no terminal: the sandbox has no tmux, or none that works."""
+
+    code = "tmux_unavailable"
 
 
 class FileError(SandboxError, OSError):

@@ -38,18 +38,25 @@ PARENTS = """\
 while [ "$d" ];do [ -e "$d" ]&&! [ -d "$d" ]&&die ENOTDIR;case $d in */*)d=${d%/*};;*)break;;esac;done;exit 1;}
 """
 
-# Frames on stdin, "<n>\n<n bytes>", go to fd 3; "0\n" commits, anything else or the end of input does not.
-_FRAMES = f"""\
+# take N: exactly so many bytes from stdin go to fd 3, or the program ends.
+TAKE = f"""\
 blocks(){{ r=$(dd bs=$1 count=$2 iflag=fullblock 2>&1 >&3)||{{ printf '%s\\n' "$r" >&2;exit 1;}}
 case $r in "$2+0 "*);;*)exit {STOPPED};;esac;}}
 take(){{ if [ $1 -le 1048576 ];then blocks $1 1;else blocks 65536 $(($1/65536));r=$(($1%65536))
 [ $r = 0 ]||blocks $r 1;fi;}}
+"""
+
+# Frames on stdin, "<n>\n<n bytes>", go to fd 3; "0\n" commits, anything else or the end of input does not.
+_FRAMES = (
+    TAKE
+    + f"""\
 printf +
 while :;do IFS= read -r n||exit {STOPPED}
 case $n in 0)break;;''|*[!0-9]*)exit {STOPPED};;esac
 take $n;done
 exec 3>&-
 """
+)
 
 # Whether the file $p could be written although its directory, or a rename onto it, refuses.
 _WRITABLE = """\

@@ -50,14 +50,14 @@ BLOCK = 65536
 _TEXT_IN_ARGUMENT = 100_000
 """A longer command text reaches its shell through a pipe: one argument holds at most 131,071 bytes."""
 
-_MARK = "__k(){ ulimit -S -x $1 2>/dev/null||ulimit -S -w $1; }"
+SET_MARK = "__k(){ ulimit -S -x $1 2>/dev/null||ulimit -S -w $1; }"
 
 # $M: the launcher's mark, $S: its session or "x", $B: its start time, $A: whether to end the launcher too. Reads with
 # builtins only. A name in /proc/PID/stat may hold anything, so the fields are counted from the last ") ". Zombies
 # keep their limits: skip them. What is older than the launcher ($__o) is looked at once only, since shells read byte
 # by byte. A command may have stopped its launcher, which must go on to report: SIGCONT. What may not be killed is a
 # hit all the same: it is not gone.
-_SCAN = """\
+SCAN = """\
 __o=' ';__scan(){ for __p in [0-9]*;do case $__o in *" $__p "*)continue;;esac
 __l=;read -r __l <$__p/stat||continue;set -- ${__l##*) }
 case ${1:-?} in Z|X|x)continue;;esac
@@ -125,7 +125,7 @@ def _watchdog(timeout: float) -> bytes:
     # that it fired and whether the tree is gone; anything else that it was told to stop.
     # SIGKILL for the sleep, since a child that was forked a moment ago may lose any other to its parent's handler.
     program = (
-        "trap 'kill -9 $!;exit' TERM;M=$1 S=$2 B=$3 A=;" + _SCAN + "\n"
+        "trap 'kill -9 $!;exit' TERM;M=$1 S=$2 B=$3 A=;" + SCAN + "\n"
         "for __d in $4;do sleep $__d&wait $!||{ sleep 1&wait $!;};done;trap '' TERM;"
         f"__kill {KILL_SECONDS};exit $?"
     )
@@ -151,10 +151,16 @@ def _surroundings(command: Command) -> bytes:
     return lines
 
 
-def _execution(command: Command) -> bytes:
+def is_long(command: Command) -> bool:
+    """Tell whether a command's text is too long for an argument."""
+    return command.argv is None and len(command.text or b"") > _TEXT_IN_ARGUMENT
+
+
+def execution(command: Command) -> bytes:
+    """Write how a shell becomes the command; a text that is too long for an argument is read from fd 9."""
     if command.argv is not None:
         argv = command.argv
-    elif len(command.text or b"") <= _TEXT_IN_ARGUMENT:
+    elif not is_long(command):
         argv = (*command.shell, command.text or b"")
     else:
         # The shell that the user chose reads the text itself, so that $$ and $PPID are what they would be.
@@ -167,13 +173,13 @@ def _execution(command: Command) -> bytes:
 
 def _subshell(command: Command) -> bytes:
     """The command in a subshell that becomes it; the start record goes out just before."""
-    long_text = command.argv is None and len(command.text or b"") > _TEXT_IN_ARGUMENT
+    long_text = is_long(command)
     source = {"none": b"</dev/null", "raw": b"<&5"}.get(command.stdin.kind, b"")
     body = (
         b"(__k $((__m+1))\nread -r __l </proc/self/stat\n"
         + _surroundings(command)
         + b'printf "%s" "$__t:P${__l%% *},$__sid,$__start;" >&3\nexec 3>&- 4>&- 5<&- 8<&- 2>&7 7>&- >&6 6>&-\n'
-        + _execution(command)
+        + execution(command)
         + b")"
     )
     if long_text:
@@ -230,7 +236,7 @@ def command_script(command: Command, ticket: Ticket, size: TerminalSize | None =
             b"{\n__t=%b __m=%d __w= __r=\n" % (ticket.token, ticket.mark),
             b"exec 5<&0 6>&1 7>&2 </dev/null >/dev/null 2>&1\n",
             _OWN_PIPES if size is None else _own_terminal(size),
-            _MARK.encode() + b"\n__k $__m\n",
+            SET_MARK.encode() + b"\n__k $__m\n",
             b"read -r __l </proc/self/stat;set -- ${__l##*) }\n__sid=$4 __start=${20}\n",
             b'[ "$__sid" = $$ ]||__sid=x\n',
             # The watchdog's status is its report, so it is waited for; then both streams get the record.
@@ -257,7 +263,7 @@ def kill_script(ticket: Ticket, place: Place | None, *, everything: bool, report
             session,
             start,
             b"1" if everything else b"",
-            _SCAN.encode(),
+            SCAN.encode(),
             KILL_SECONDS,
             report.token,
         )

@@ -17,6 +17,9 @@ DEFAULT_MAX_OUTPUT = 8 * 1024 * 1024
 DEFAULT_READ_LIMIT = 64 * 1024 * 1024
 """Bytes that ``files.read`` returns at most unless told otherwise."""
 
+DEFAULT_LOG_LIMIT = 16 * 1024 * 1024
+"""Bytes kept of what a tmux session wrote unless told otherwise."""
+
 MAX_ARGUMENT = 131_071
 """Bytes of the longest argument or ``name=value`` that Linux passes on (MAX_ARG_STRLEN less the NUL)."""
 
@@ -195,6 +198,46 @@ class Result:
     def stderr_text(self) -> str:
         """Stderr as UTF-8, decoded whole, with U+FFFD for what is not UTF-8."""
         return self.stderr.decode("utf-8", "replace")
+
+
+class TmuxStatus(enum.StrEnum):
+    """How a tmux session is."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    NOT_FOUND = "not_found"
+
+
+@attrs.frozen(kw_only=True)
+class TmuxPoll:
+    """How a tmux session is, and what its command wrote from an offset on.
+
+    ``exit_code`` is set when it has completed, and ``None`` all the same if what was to report it was killed.
+    ``offset`` counts every byte that the command wrote up to the end of ``output``: ask for what comes next with it.
+    ``truncated`` says that bytes between the offset asked for and that end are not in ``output``, since the log keeps
+    the newest only.
+    """
+
+    status: TmuxStatus
+    exit_code: int | None = None
+    output: bytes = attrs.field(default=b"", repr=lambda b: f"<{len(b)} bytes>")
+    offset: int = 0
+    truncated: bool = False
+
+    @property
+    def text(self) -> str:
+        """The output as UTF-8, decoded whole, with U+FFFD for what is not UTF-8."""
+        return self.output.decode("utf-8", "replace")
+
+
+@attrs.frozen(kw_only=True)
+class TmuxInfo:
+    """One session in a listing; ``terminal`` says whether it has one, or is run without tmux."""
+
+    name: str
+    status: TmuxStatus
+    exit_code: int | None = None
+    terminal: bool = True
 
 
 @attrs.frozen

@@ -160,13 +160,14 @@ async def start_program(
     args: Sequence[bytes],
     *,
     stdin: Literal["none", "raw", "stream"] = "none",
+    user: str | None = None,
     patience: float = PATIENCE,
     limit: float | None = None,
 ) -> Program:
     """Start a program of :mod:`sandboxkit.fileprograms`; ``limit`` is in seconds, for all that it does."""
     now = provider.world.now()
     deadline = None if limit is None else now + limit
-    command = Command(argv=(b"/bin/sh", b"-c", text.encode(), b"sh", *args), stdin=Stdin(kind=stdin))
+    command = Command(argv=(b"/bin/sh", b"-c", text.encode(), b"sh", *args), user=user, stdin=Stdin(kind=stdin))
     channel = await provider.start_process(
         sandbox_id, command, until=now + patience if deadline is None else min(deadline, now + patience)
     )
@@ -181,11 +182,12 @@ async def run_program(
     args: Sequence[bytes],
     *,
     sink: Sink = _ignore,
+    user: str | None = None,
     patience: float = PATIENCE,
     limit: float | None = None,
 ) -> Program:
     """Run a program that reads nothing to its end; what interrupts it ends it."""
-    program = await start_program(provider, sandbox_id, doing, text, args, patience=patience, limit=limit)
+    program = await start_program(provider, sandbox_id, doing, text, args, user=user, patience=patience, limit=limit)
     try:
         await program.finish(sink)
     finally:
@@ -194,11 +196,17 @@ async def run_program(
 
 
 async def try_program(
-    provider: SandboxProvider, sandbox_id: str, text: str, args: Sequence[bytes], *, limit: float
+    provider: SandboxProvider,
+    sandbox_id: str,
+    text: str,
+    args: Sequence[bytes],
+    *,
+    user: str | None = None,
+    limit: float,
 ) -> bool:
     """Run a program whose failure changes nothing, as clean-up after one that was given up."""
     try:
-        program = await run_program(provider, sandbox_id, "clean up", text, args, limit=limit)
+        program = await run_program(provider, sandbox_id, "clean up", text, args, user=user, limit=limit)
     except SandboxError:
         return False
     return program.exit_code == 0

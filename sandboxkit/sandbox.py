@@ -18,6 +18,7 @@ from sandboxkit.opening import Opening
 from sandboxkit.process import AsyncProcess
 from sandboxkit.provider import Extendable, Restartable
 from sandboxkit.retry import retrying
+from sandboxkit.tmux import AsyncTmux
 
 if TYPE_CHECKING:
     from sandboxkit.client import AsyncClient
@@ -46,6 +47,11 @@ class AsyncSandbox:
         """Its files; see :class:`~sandboxkit.files.AsyncFiles`."""
         provider = self._client.provider
         return AsyncFiles(provider.files(self.id), provider, self.id)
+
+    @property
+    def tmux(self) -> AsyncTmux:
+        """Its tmux sessions; see :class:`~sandboxkit.tmux.AsyncTmux`."""
+        return AsyncTmux(self._client, self.id)
 
     def _command(
         self,

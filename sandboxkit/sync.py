@@ -15,6 +15,8 @@ from sandboxkit.files import AsyncFiles, AsyncReader, AsyncWriter
 from sandboxkit.model import Capability, Chunk, SandboxInfo
 from sandboxkit.process import AsyncProcess
 from sandboxkit.sandbox import AsyncSandbox
+from sandboxkit.session import AsyncSession
+from sandboxkit.tmux import AsyncTmux
 
 T = TypeVar("T")
 
@@ -137,6 +139,49 @@ class Process:
         self.close()
 
 
+class Session:
+    """A tmux session; see :class:`~sandboxkit.session.AsyncSession`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._async = session
+
+    poll = blocking(AsyncSession.poll)
+    wait = blocking(AsyncSession.wait)
+    kill = blocking(AsyncSession.kill)
+    send_keys = blocking(AsyncSession.send_keys)
+    capture = blocking(AsyncSession.capture)
+    attach_command = blocking(AsyncSession.attach_command)
+
+    @property
+    def sandbox_id(self) -> str:
+        """The sandbox that it runs in."""
+        return self._async.sandbox_id
+
+    @property
+    def name(self) -> str:
+        """What it is known by."""
+        return self._async.name
+
+    @property
+    def user(self) -> str | None:
+        """The user whose session it is; ``None`` for the sandbox's own."""
+        return self._async.user
+
+    def __repr__(self) -> str:
+        return repr(self._async).replace("AsyncSession", "Session", 1)
+
+
+class Tmux:
+    """The tmux sessions of a sandbox; see :class:`~sandboxkit.tmux.AsyncTmux`."""
+
+    def __init__(self, tmux: AsyncTmux) -> None:
+        self._async = tmux
+
+    start = blocking_as(Session, AsyncTmux.start)
+    get = blocking_as(Session, AsyncTmux.get)
+    list = blocking(AsyncTmux.list)
+
+
 class Sandbox:
     """A sandbox; see :class:`~sandboxkit.sandbox.AsyncSandbox`."""
 
@@ -147,6 +192,11 @@ class Sandbox:
     def files(self) -> Files:
         """Its files; see :class:`~sandboxkit.files.AsyncFiles`."""
         return Files(self._async.files)
+
+    @property
+    def tmux(self) -> Tmux:
+        """Its tmux sessions; see :class:`~sandboxkit.tmux.AsyncTmux`."""
+        return Tmux(self._async.tmux)
 
     exec = blocking(AsyncSandbox.exec)
     spawn = blocking_as(Process, AsyncSandbox.spawn)

@@ -16,6 +16,7 @@ from sandboxkit.cli.options import (
     sandbox_options,
     surroundings_options,
 )
+from sandboxkit.cli.sessions import tmux
 
 _OWN = {"allow_interspersed_args": False}  # what follows the first word of the command is the command's own
 
@@ -159,3 +160,6 @@ def gc(provider: str | None, connect: tuple[tuple[str, str], ...], dry_run: bool
     with open_client(provider, **connect_options(connect)) as client:
         for info in client.gc(dry_run=dry_run):
             click.echo(info.id)
+
+
+app.add_command(tmux)

@@ -12,7 +12,7 @@ import attrs
 import click
 
 from sandboxkit import SandboxError, SandboxInfo, connect, plugins
-from sandboxkit.model import Capability
+from sandboxkit.model import Capability, TmuxInfo, TmuxPoll
 
 
 def show_providers(*, as_json: bool, capabilities: bool) -> None:
@@ -62,6 +62,22 @@ def show_sandboxes(found: Iterable[SandboxInfo], *, ids_only: bool, as_json: boo
         now = time.time()
         rows = [(i.id, str(i.status), _left(i.expires_at, now), i.owner, i.image or "-") for i in found]
         _print_rows(("id", "status", "time left", "owner", "image"), rows)
+
+
+def show_sessions(found: Iterable[TmuxInfo], *, as_json: bool) -> None:
+    """Show tmux sessions."""
+    if as_json:
+        _print_json([attrs.asdict(info) for info in found])
+        return
+    rows = [
+        (i.name, str(i.status), "-" if i.exit_code is None else str(i.exit_code), _yes(i.terminal)) for i in found
+    ]
+    _print_rows(("name", "status", "exit code", "terminal"), rows)
+
+
+def show_poll(found: TmuxPoll) -> None:
+    """Show how a session is, for programs; output that is not UTF-8 has U+FFFD."""
+    _print_json({**attrs.asdict(found), "output": found.text})
 
 
 def _left(expires_at: float | None, now: float) -> str:

@@ -110,7 +110,15 @@ async def transfer(client: AsyncClient, sandbox_id: str, source: str, target: st
     """Upload a directory and download it again; says by how many KiB its client's memory grew, and the bytes."""
     box = await client.get(sandbox_id)
     await box.exec("true")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak()
     await box.files.upload(source, target)
     received = await box.files.download(target, back)
-    say(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before} {received.bytes}")
+    say(f"{_peak() - before} {received.bytes}")
+
+
+async def start_session(client: AsyncClient, sandbox_id: str, command: str, name: str) -> None:
+    """Start a quiet session and follow it without an end; says its name."""
+    box = await client.get(sandbox_id)
+    session = await box.tmux.start(command, name=name, echo=False)
+    say(session.name)
+    await session.wait()

@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator
 from types import MethodType, TracebackType
 from typing import Any
 
-from sandboxkit.sync import Client, Files, Listing, Process, Reader, Sandbox, Writer
+from sandboxkit.sync import Client, Files, Listing, Process, Reader, Sandbox, Session, Tmux, Writer
 
-_FACED = (Client, Files, Listing, Process, Reader, Sandbox, Writer)
+_FACED = (Client, Files, Listing, Process, Reader, Sandbox, Session, Tmux, Writer)
 
 
 class Face:

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 CONTRACT_VERSION = 1
 """Raised when a provider that passed may no longer pass."""
 
-NOT_YET = ("T1", "T2", "T3", "T4", "T5", "T6")
-"""The ids of ``docs/contract.md`` that nothing is built for yet; later work empties this list."""
+NOT_YET: tuple[str, ...] = ()
+"""The ids of ``docs/contract.md`` that nothing is built for yet."""
 
 NOT_YET_CAPABILITIES = (
-    "tmux",
     "stop_start",
     "pause",
     "snapshot",

@@ -117,7 +117,7 @@ def a_last_short_block_is_forgotten() -> None:
 def only_the_session_is_killed() -> None:
     from sandboxkit import launcher
 
-    replace(launcher, "_SCAN", lambda text: text.replace("$((M+1)));;", '$((M+1)))[ "${4:-0}" = "$S" ]||continue;;'))
+    replace(launcher, "SCAN", lambda text: text.replace("$((M+1)));;", '$((M+1)))[ "${4:-0}" = "$S" ]||continue;;'))
 
 
 @breaks("X5", "test_a_timeout_holds_when_the_client_is_dead", provider="poor")

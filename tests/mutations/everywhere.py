@@ -50,7 +50,7 @@ def values_are_process_arguments() -> None:
 
         return execution
 
-    replace(launcher, "_execution", make)
+    replace(launcher, "execution", make)
 
 
 @breaks("E3", "test_calls_that_are_safe_to_repeat_are_repeated", world="blocking")

@@ -107,10 +107,11 @@ class HostShell(ProviderBase):
         self.path = path or os.environ["PATH"]
         self.processes: list[subprocess.Popen[bytes]] = []
         self.opened = 0
+        self.env: dict[str, str] = {}
 
     @property
     def capabilities(self) -> Mapping[str, Capability]:
-        return {name: Capability(True) for name in ("lifecycle", "exec", "files")}
+        return {name: Capability(True) for name in ("lifecycle", "exec", "files", "tmux")}
 
     async def open_channel(
         self, sandbox_id: str, argv: tuple[str, ...], *, user: str | None, urgent: bool, until: float | None
@@ -124,7 +125,7 @@ class HostShell(ProviderBase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={"PATH": self.path},
+            env={"PATH": self.path, **self.env},
         )
         self.processes.append(process)
         return PipeChannel(self.world, process)

@@ -36,6 +36,7 @@ CAPABILITIES: Mapping[str, Capability] = {
     "lifecycle": Capability(True),
     "exec": Capability(True),
     "files": Capability(True),
+    "tmux": Capability(True),
     "image": Capability(True),
     "command": Capability(True, "runs as a child of the keep-alive; its end ends the sandbox"),
     "user": Capability(True),
@@ -58,7 +59,6 @@ CAPABILITIES: Mapping[str, Capability] = {
     "logs": Capability(False, _LATER),
     "stats": Capability(False, _LATER),
     "pty": Capability(True),
-    "tmux": Capability(False, _LATER),
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def capabilities(*, isolated: bool) -> Mapping[str, Capability]:
         "lifecycle": yes,
         "exec": yes,
         "files": yes,
-        "tmux": later,
+        "tmux": yes,
         "pty": yes,
         "exec_user": Capability(False, "a sandbox has one user"),
         "image": Capability(False, "a sandbox shows this host's programs; images are " + _LATER),

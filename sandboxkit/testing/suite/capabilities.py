@@ -42,6 +42,7 @@ class Capabilities:
             # A sandbox that does not exist would be noticed by whatever was sent.
             "exec_user": lambda: nowhere.exec("true", user="nobody"),
             "extend": lambda: nowhere.extend(60.0),
+            "tmux": lambda: nowhere.tmux.start("true"),
             "image": lambda: stage.create(image="sandboxkit-test.invalid/no:none"),
             "command": lambda: stage.create(command=["true"]),
             "cpu": lambda: stage.create(cpu=1.0),

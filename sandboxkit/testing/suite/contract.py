@@ -23,6 +23,8 @@ from sandboxkit.testing.suite.lifecycle import Lifecycle
 from sandboxkit.testing.suite.output import OutputBudget
 from sandboxkit.testing.suite.restart import Restart
 from sandboxkit.testing.suite.secrecy import Secrecy
+from sandboxkit.testing.suite.sessionkeys import SessionKeys
+from sandboxkit.testing.suite.sessions import Sessions
 from sandboxkit.testing.suite.streaming import Streaming
 from sandboxkit.testing.suite.terminals import Terminals
 from sandboxkit.testing.suite.timeouts import Timeouts
@@ -51,6 +53,8 @@ class ContractSuite(
     Writes,
     FileTree,
     Transfers,
+    Sessions,
+    SessionKeys,
     Capabilities,
     Secrecy,
     Footprint,
