@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -11,11 +12,18 @@ from sandboxkit.commands import check_timeout
 from sandboxkit.errors import InvalidRequest, SessionEnded, SessionError, SessionNotFound, TmuxUnavailable
 from sandboxkit.fileerrors import file_error, understand
 from sandboxkit.keys import key_names
-from sandboxkit.model import TmuxPoll, TmuxStatus
+from sandboxkit.model import TerminalSize, TmuxPoll, TmuxStatus
+from sandboxkit.opening import Opening
+from sandboxkit.process import AsyncProcess
 from sandboxkit.programs import PATIENCE, Program, run_program, start_program
-from sandboxkit.provider import SandboxProvider
 from sandboxkit.sessionlog import judge, parse_answer
 from sandboxkit.tmuxprograms import CAPTURE, HISTORY, KILL, POLL, SEND, SOCKET
+
+if TYPE_CHECKING:
+    from sandboxkit.client import AsyncClient
+    from sandboxkit.provider import SandboxProvider
+
+_SIZE = TerminalSize()
 
 SLICE = 20.0
 """Seconds that one look waits in the sandbox for a session's end."""
@@ -32,11 +40,15 @@ class AsyncSession:
     belongs to the user who started it.
     """
 
-    _provider: SandboxProvider = attrs.field(repr=False)
+    _client: AsyncClient = attrs.field(repr=False)
     sandbox_id: str
     name: str
     user: str | None = None
     """The user whose session it is; ``None`` for the sandbox's own."""
+
+    @property
+    def _provider(self) -> SandboxProvider:
+        return self._client.provider
 
     async def poll(self, offset: int = 0) -> TmuxPoll:
         """Look once how it is, and give what its command wrote from ``offset`` (bytes) on: one round trip.
@@ -99,6 +111,22 @@ class AsyncSession:
         options = (b"-e",) * escapes + ((b"-S", b"-%d" % min(history, HISTORY)) if history else ())
         printed = await self._run("capture a session", CAPTURE, *options)
         return printed.decode("utf-8", "replace")
+
+    def attach(self, terminal: TerminalSize | tuple[int, int] = _SIZE) -> Opening[AsyncProcess]:
+        """Be at its terminal (capability ``pty``): await or enter a process as from ``spawn(terminal=…)``.
+
+        What is written is typed, the output is the screen; Ctrl-b d, or leaving the block, detaches, and the session
+        runs on. Raises ``SessionNotFound``, ``SessionEnded`` or ``TmuxUnavailable``.
+        """
+        self._client.require("pty")
+        return Opening(self._attach(terminal))
+
+    async def _attach(self, terminal: TerminalSize | tuple[int, int]) -> AsyncProcess:
+        from sandboxkit.sandbox import AsyncSandbox
+
+        command = await self.attach_command()
+        box = AsyncSandbox(self._client, self.sandbox_id, owned=False)
+        return await box.spawn(command, terminal=terminal, user=self.user)
 
     async def attach_command(self) -> list[str]:
         """Give the command that, run on a terminal in the sandbox as the session's user, attaches to it.

@@ -150,6 +150,7 @@ class Session:
     kill = blocking(AsyncSession.kill)
     send_keys = blocking(AsyncSession.send_keys)
     capture = blocking(AsyncSession.capture)
+    attach = blocking_as(Process, AsyncSession.attach)
     attach_command = blocking(AsyncSession.attach_command)
 
     @property

@@ -124,7 +124,7 @@ class AsyncTmux:
 
     def _session(self, name: str, user: str | None) -> AsyncSession:
         self._require(user)
-        return AsyncSession(self._client.provider, self.sandbox_id, name, user)
+        return AsyncSession(self._client, self.sandbox_id, name, user)
 
     async def _start(self, session: AsyncSession, data: bytes, own: bytes, directory: bytes) -> None:
         args = (session.name.encode(), own, directory)

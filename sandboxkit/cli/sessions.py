@@ -149,12 +149,14 @@ def capture(history: int, escapes: bool, **given: Any) -> None:
 
 @tmux.command()
 @_named
-def attach(**given: Any) -> None:
-    """Print the command that, run on a terminal in the sandbox, attaches to a session."""
-    import shlex
+def attach(**given: Any) -> int:
+    """Be at a session's terminal, until it ends or you detach (Ctrl-b d).
 
-    with _sessions(given) as sessions:
-        click.echo(shlex.join(sessions.get(given["name"], user=given["user"]).attach_command()))
+    Where this is no terminal: print the command that attaches from within the sandbox.
+    """
+    from sandboxkit.cli.attaching import attach_to
+
+    return attach_to(given)
 
 
 def _show(found: TmuxPoll, *, as_json: bool) -> int:

@@ -7,6 +7,8 @@ import random
 import pytest
 
 import sandboxkit
+from sandboxkit import TmuxStatus
+from sandboxkit.process import AsyncProcess
 from sandboxkit.sandbox import AsyncSandbox
 from sandboxkit.session import AsyncSession
 from sandboxkit.testing.looking import has, writable
@@ -18,6 +20,12 @@ from sandboxkit.testing.suite.sessions import COMPLETED, LIMIT, ended
 async def _needs_tmux(box: AsyncSandbox) -> None:
     if not await has(box, "tmux"):
         pytest.skip("the image has no tmux")
+
+
+async def _shown(process: AsyncProcess, text: bytes) -> None:
+    seen = b""
+    while text not in seen:
+        seen += (await process.__anext__()).data
 
 
 async def _written(stage: Stage, session: AsyncSession, text: bytes) -> None:
@@ -99,6 +107,23 @@ class SessionKeys:
             assert "\x1b[" not in "".join(lines)
             assert "\x1b[" in await session.capture(escapes=True)
             assert "\n51\n" in await session.capture(history=100)
+
+    @promise("T5", "X13", needs=("tmux", "pty"))
+    async def test_attaching_is_being_at_the_terminal(self, stage: Stage, box: AsyncSandbox) -> None:
+        await _needs_tmux(box)
+        async with ended(await box.tmux.start("printf 'on the screen'; cat")) as session:
+            await _written(stage, session, b"on the screen")
+            async with session.attach(terminal=(30, 100)) as person:
+                await _shown(person, b"on the screen")
+                await person.write("typed\n")
+                await _written(stage, session, b"typed\r\ntyped")
+            # Who left is gone, and the session is not.
+            assert (await session.poll()).status is TmuxStatus.RUNNING
+            async with session.attach() as again:
+                # Keys that come before tmux is there are the terminal's, which drops them.
+                await _shown(again, b"typed")
+                await again.write(b"\x02d")
+                assert await again.wait(timeout=10) == 0
 
     @promise("T5", needs="tmux", delta=True)
     async def test_a_person_can_attach(self, stage: Stage, box: AsyncSandbox) -> None:
