@@ -23,6 +23,11 @@ OPERATIONS = {
     "read 1 KB",
     "write 10 MB",
     "read 10 MB",
+    "upload 2,000 files",
+    "download 2,000 files",
+    "upload 100 MB",
+    "download 100 MB",
+    "100 MB of output",
 }
 
 

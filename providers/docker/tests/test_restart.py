@@ -1,0 +1,59 @@
+"""Restarting containers: what the daemon forgets, and those that do not run."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from sandboxkit_docker import DockerOptions
+from sandboxkit_docker.daemon import Daemon
+
+from sandboxkit.errors import SandboxNotFound, SandboxNotRunning
+from sandboxkit.model import Status
+from sandboxkit.sync import Client, Sandbox
+
+from .conftest import BUSYBOX
+
+
+@pytest.mark.parametrize("user", [None, "65534", "65534:65534"])
+def test_a_tmpfs_has_its_mode_and_owner_again(client: Client, user: str | None) -> None:
+    options = DockerOptions(read_only=True, tmpfs={"/work": "size=16m,mode=1777", "/own": "mode=700"})
+    with client.create(image=BUSYBOX, user=user, cwd="/work", ttl=120, options=options) as box:
+        look = "stat -c '%a %u' /work /own"
+        before = box.exec(look).text
+        assert before.startswith("1777 ")
+        box.files.write("gone", b"x")
+        box.restart()
+        assert box.exec(look).text == before
+        assert not box.files.exists("gone")
+        box.files.write("new", b"x")
+
+
+@pytest.mark.parametrize("word", ["stop?t=0", "pause"])
+def test_one_that_does_not_run_is_started(daemon: Daemon, box: Sandbox, word: str) -> None:
+    box.files.write("/tmp/kept", b"kept")
+    assert daemon.request("POST", f"/containers/{box.id}/{word}", until=None).status == 204
+    assert box.info().status in (Status.STOPPED, Status.PAUSED)
+    assert box.restart().status is Status.RUNNING
+    assert box.files.read("/tmp/kept") == b"kept"
+
+
+def test_a_process_that_ignores_sigterm_does_not_slow_it(client: Client) -> None:
+    with client.create(command=["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], ttl=120) as box:
+        began = time.monotonic()
+        box.restart()
+        assert time.monotonic() - began < 8
+
+
+def test_past_its_deadline_it_stays_stopped(client: Client) -> None:
+    with client.create(ttl=1.0) as box:
+        time.sleep(1.1)
+        with pytest.raises(SandboxNotRunning, match="deadline"):
+            box.restart()
+
+
+def test_what_is_not_there_is_not_found(client: Client) -> None:
+    with client.create(ttl=60) as box:
+        box.delete()
+        with pytest.raises(SandboxNotFound):
+            box.restart()
