@@ -135,6 +135,8 @@ _OPTIONS = " \\; ".join(
         "default-terminal screen-256color",
         f"history-limit {HISTORY}",
         "status off",
+        # Else what a program types at an attached terminal is taken for pasted text, and its keys do nothing.
+        "assume-paste-time 0",
     )
 )
 

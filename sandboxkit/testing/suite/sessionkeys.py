@@ -122,10 +122,7 @@ class SessionKeys:
             async with session.attach() as again:
                 # Keys that come before tmux is there are the terminal's, which drops them.
                 await _shown(again, b"typed")
-                # tmux takes keys that come within a millisecond for pasted text.
-                await again.write(b"\x02")
-                await stage.pause(0.2)
-                await again.write(b"d")
+                await again.write(b"\x02d")
                 assert await again.wait(timeout=10) == 0
 
     @promise("T5", needs="tmux", delta=True)
