@@ -12,7 +12,7 @@ import attrs
 
 from sandboxkit.aio import AsyncioWorld
 from sandboxkit.loopthread import LoopThread
-from sandboxkit.model import Capability, Command, CreateRequest, FileInfo, Page, SandboxInfo, Status
+from sandboxkit.model import Capability, Command, CreateRequest, FileInfo, Page, SandboxInfo, Status, TerminalSize
 from sandboxkit.provider import (
     Exchange,
     Extendable,
@@ -23,6 +23,8 @@ from sandboxkit.provider import (
     Report,
     Restartable,
     SandboxProvider,
+    TerminalChannel,
+    TerminalProvider,
     World,
 )
 
@@ -84,12 +86,19 @@ class LoopProvider:
         return self._thread.run(cast("Restartable", self._inner).restart(sandbox_id, until=until))
 
     async def start_process(self, sandbox_id: str, command: Command, *, until: float | None) -> ProcessChannel:
-        async def undo(channel: ProcessChannel) -> None:
-            await channel.kill(until=self._inner.world.now() + ABANDON_LIMIT)
-            await channel.close()
+        starting = self._inner.start_process(sandbox_id, command, until=until)
+        return _LoopProcess(self._thread, self._thread.run(starting, undo=self._abandon))
 
-        channel = self._thread.run(self._inner.start_process(sandbox_id, command, until=until), undo=undo)
-        return _LoopProcess(self._thread, channel)
+    async def start_terminal(
+        self, sandbox_id: str, command: Command, size: TerminalSize, *, until: float | None
+    ) -> TerminalChannel:
+        inner = cast("TerminalProvider", self._inner)
+        starting = inner.start_terminal(sandbox_id, command, size, until=until)
+        return _LoopTerminal(self._thread, self._thread.run(starting, undo=self._abandon))
+
+    async def _abandon(self, channel: ProcessChannel) -> None:
+        await channel.kill(until=self._inner.world.now() + ABANDON_LIMIT)
+        await channel.close()
 
     def files(self, sandbox_id: str) -> FileOperations:
         return _LoopFiles(self._thread, self._inner.files(sandbox_id))
@@ -139,6 +148,14 @@ class _LoopProcess:
 
     async def close(self) -> None:
         self._thread.run(self._inner.close())
+
+
+@attrs.define(eq=False)
+class _LoopTerminal(_LoopProcess):
+    """See :class:`~sandboxkit.provider.TerminalChannel`."""
+
+    async def resize(self, size: TerminalSize, *, until: float | None = None) -> None:
+        self._thread.run(cast("TerminalChannel", self._inner).resize(size, until=until))
 
 
 @attrs.define(eq=False)

@@ -8,9 +8,19 @@ from typing import Any
 
 import attrs
 
-from sandboxkit.model import Capability, CreateRequest, Page, Probe, SandboxInfo, Status
+from sandboxkit.model import Capability, Command, CreateRequest, Page, Probe, SandboxInfo, Status, TerminalSize
 from sandboxkit.plugins import hookimpl, make_provider, probe
-from sandboxkit.provider import ByteChannel, Exchange, Extendable, ProviderBase, Restartable, SandboxProvider, World
+from sandboxkit.provider import (
+    ByteChannel,
+    Exchange,
+    Extendable,
+    ProviderBase,
+    Restartable,
+    SandboxProvider,
+    TerminalChannel,
+    TerminalProvider,
+    World,
+)
 
 
 class LoopboundProvider(ProviderBase):
@@ -27,6 +37,8 @@ class LoopboundProvider(ProviderBase):
         self.inner = inner
         self.extendable: Extendable = inner
         self.restartable: Restartable = inner
+        assert isinstance(inner, TerminalProvider)
+        self.terminals: TerminalProvider = inner
         self.loop: asyncio.AbstractEventLoop | None = None
 
     async def _here(self) -> None:
@@ -65,6 +77,12 @@ class LoopboundProvider(ProviderBase):
     async def restart(self, sandbox_id: str, *, until: float | None) -> SandboxInfo:
         await self._here()
         return self._ours(await self.restartable.restart(sandbox_id, until=until))
+
+    async def start_terminal(
+        self, sandbox_id: str, command: Command, size: TerminalSize, *, until: float | None
+    ) -> TerminalChannel:
+        await self._here()
+        return await self.terminals.start_terminal(sandbox_id, command, size, until=until)
 
     async def open_channel(
         self, sandbox_id: str, argv: tuple[str, ...], *, user: str | None, urgent: bool, until: float | None
