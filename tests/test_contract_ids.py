@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import sandboxkit
 from sandboxkit import capabilities, plugins
 from sandboxkit.testing.promises import NOT_YET, NOT_YET_CAPABILITIES
+from sandboxkit.testing.suite.contract import ContractSuite
 from sandboxkit.testing.suite.contract import tests as contract_tests
 from tests.mutations.planting import load
 
@@ -79,3 +81,8 @@ def test_a_declaration_agrees_with_the_table(provider: str) -> None:
         if not agrees:
             wrong[name] = (cell, value)
     assert wrong == {}
+
+
+def test_no_contract_test_hides_another_of_its_name() -> None:
+    names = [name for part in ContractSuite.__mro__ for name in vars(part) if name.startswith("test_")]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
