@@ -31,8 +31,8 @@ class ThinProvider(ProviderBase):
     @property
     def capabilities(self) -> Mapping[str, Capability]:
         # What is not passed on is not declared.
-        without = Capability(False, "thin does not pass it on")
-        return {**self._inner.capabilities, "extend": without, "pty": without}
+        without = ("extend", "pty", "restart", "restart_keeps_files")
+        return {**self._inner.capabilities, **{name: Capability(False, "thin does not pass it on") for name in without}}
 
     async def create(self, request: CreateRequest, *, until: float | None) -> SandboxInfo:
         return self._named(await self._inner.create(request, until=until))
