@@ -32,7 +32,10 @@ class ThinProvider(ProviderBase):
     def capabilities(self) -> Mapping[str, Capability]:
         # What is not passed on is not declared.
         without = ("extend", "pty", "restart", "restart_keeps_files")
-        return {**self._inner.capabilities, **{name: Capability(False, "thin does not pass it on") for name in without}}
+        return {
+            **self._inner.capabilities,
+            **{name: Capability(False, "thin does not pass it on") for name in without},
+        }
 
     async def create(self, request: CreateRequest, *, until: float | None) -> SandboxInfo:
         return self._named(await self._inner.create(request, until=until))
