@@ -150,8 +150,19 @@ class LocalProvider(ProviderBase):
 
     async def _build(self, plan: Plan, key: str, until: float | None) -> SandboxInfo | None:
         """Have the sandbox built; ``None`` when another one has claimed the key meanwhile."""
-        builder = await self.world.call(creation.start_builder, plan, until=until, undo=lambda late: late.abandon())
+        builder: creation.Builder | None = None
+
+        async def start() -> None:
+            nonlocal builder
+            builder = await self.world.call(
+                creation.start_builder, plan, until=until, undo=lambda late: late.abandon()
+            )
+
         try:
+            # To its end: a caller who goes away meanwhile must be able to wait until it is undone.
+            await self.world.protect(start(), until=self.world.now() + creation.UNDO_LIMIT)
+            if builder is None:
+                raise DeadlineExceeded("the process that builds the sandbox could not be started in time")
             words = await creation.hear(self.world, builder, until=until)
             if words[0] == b"failed":
                 raise creation.failure(words)
@@ -159,7 +170,7 @@ class LocalProvider(ProviderBase):
             if words[0] == b"ready":
                 info = await self.world.call(self.state.info, os.fsdecode(plan.id), until=until)
         except BaseException as exc:
-            undone = await self._leave(builder)
+            undone = await self._leave(builder) if builder is not None else True
             try:
                 # Nothing is there, unless the building process was killed itself.
                 await self.world.call(self.state.remove_unfinished, os.fsdecode(plan.id))
@@ -317,7 +328,7 @@ class LocalProvider(ProviderBase):
             await self._look_again(sandbox_id, until)
 
     async def _rebuild(self, plan: Plan, until: float | None) -> bytes:
-        builder = await self.world.call(creation.start_builder, plan, until=until, undo=lambda late: late.abandon())
+        builder = await self.world.call(creation.start_builder, plan, until=until, undo=creation.Builder.abandon)
         try:
             words = await creation.hear(self.world, builder, until=until)
         finally:

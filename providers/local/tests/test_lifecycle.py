@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
@@ -188,10 +189,13 @@ def test_a_building_process_that_is_killed_leaves_nothing(
     real = creation.start_builder
 
     def start(plan: Plan) -> creation.Builder:
-        builder = real(plan)
-        eventually(lambda: left(state) - fresh, "it has begun")
-        os.kill(builder.pid, signal.SIGKILL)
-        return builder
+        # It cannot claim its key, so it cannot be ready before it is killed.
+        with (state / "claims.lock").open("a") as claims:
+            fcntl.lockf(claims, fcntl.LOCK_EX)
+            builder = real(plan)
+            eventually(lambda: left(state) - fresh, "it has begun")
+            os.kill(builder.pid, signal.SIGKILL)
+            return builder
 
     monkeypatch.setattr(creation, "start_builder", start)
     with pytest.raises(sandboxkit.ProviderError, match="without a word"):
@@ -259,15 +263,39 @@ def test_a_create_cancelled_anywhere_leaves_nothing(state: Path, fresh: set[str]
             try:
                 made = await task
             except asyncio.CancelledError:
+                assert left(state) == fresh
                 return False
             await made.delete()
             return True
 
-    finished = asyncio.run(main())
-    assert finished in (True, False)
-    # A call that was given up on, in its thread, may only be about to make what it then undoes.
-    eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("sandboxkit")], "the calls ended")
-    eventually(lambda: left(state) == fresh, "nothing is left")
+    assert asyncio.run(main()) in (True, False)
+
+
+def test_a_create_cancelled_while_its_process_starts_leaves_nothing(
+    state: Path, fresh: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = creation.start_builder
+    begun = threading.Event()
+
+    def start(plan: Plan) -> creation.Builder:
+        builder = real(plan)
+        eventually(lambda: left(state) - fresh, "it has begun")
+        begun.set()
+        # The thread is slow to come back with it.
+        time.sleep(0.2)
+        return builder
+
+    async def main() -> None:
+        async with sandboxkit.connect_async("local", state_dir=str(state)) as client:
+            creating = asyncio.ensure_future(client.create(ttl=60).__aenter__())
+            assert await asyncio.to_thread(begun.wait, 20.0)
+            creating.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await creating
+            assert left(state) == fresh
+
+    monkeypatch.setattr(creation, "start_builder", start)
+    asyncio.run(main())
 
 
 def test_a_failed_create_says_why_and_leaves_nothing(client: Client, state: Path, fresh: set[str]) -> None:
