@@ -168,8 +168,7 @@ class DockerProvider(ProviderBase):
         return info
 
     def _restart(self, sandbox_id: str, until: float | None) -> SandboxInfo:
-        restart(self.daemon, self._get(sandbox_id, until), until=until)
-        return self._get(sandbox_id, until)
+        return restart(self.daemon, self._get(sandbox_id, until), until=until)
 
     async def open_channel(
         self,

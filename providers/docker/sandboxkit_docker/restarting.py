@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
-from sandboxkit.errors import SandboxNotFound, SandboxNotRunning
+from sandboxkit.errors import ProviderError, SandboxNotFound, SandboxNotRunning
 from sandboxkit.model import SandboxInfo, Status
+from sandboxkit_docker import describe
 from sandboxkit_docker import spec as mapping
-from sandboxkit_docker.containers import inspect, set_modes
+from sandboxkit_docker.containers import POLL, inspect, set_modes
 from sandboxkit_docker.daemon import Daemon
 from sandboxkit_docker.faults import failure
 
+SETTLING = 2.0
+"""Seconds for which a sandbox that was restarted may be seen stopped: by another restart, which starts it again."""
 
-def restart(daemon: Daemon, info: SandboxInfo, *, until: float | None) -> None:
+
+def restart(daemon: Daemon, info: SandboxInfo, *, until: float | None) -> SandboxInfo:
     """End everything in a sandbox at once and start it again; its PID 1 keeps the same absolute deadline."""
     if info.status not in (Status.RUNNING, Status.STOPPED, Status.PAUSED):
         raise SandboxNotRunning(f"sandbox {info.id[:12]} is {info.status}: it cannot restart", status=info.status)
@@ -26,8 +32,25 @@ def restart(daemon: Daemon, info: SandboxInfo, *, until: float | None) -> None:
         raise SandboxNotFound(f"no sandbox {info.id!r} at {daemon.address}")
     if answer.status != 204:
         raise failure(answer.status, answer.message, "restarting the sandbox")
-    found = inspect(daemon, info.id, until=until)
+    settled = time.monotonic() + SETTLING
+    while True:
+        found = _look(daemon, info.id, until)
+        now = describe.info_of_inspect(found)
+        if now.status is Status.RUNNING:
+            try:
+                for owner, modes in mapping.modes_of(found["HostConfig"].get("Tmpfs") or {}).items():
+                    set_modes(daemon, info.id, owner, modes, until=until)
+                return now
+            except ProviderError:
+                if _look(daemon, info.id, until)["State"] == found["State"]:
+                    raise
+        elif time.monotonic() >= settled:
+            return now
+        time.sleep(POLL)
+
+
+def _look(daemon: Daemon, container: str, until: float | None) -> Mapping[str, Any]:
+    found = inspect(daemon, container, until=until)
     if found is None:
-        raise SandboxNotFound(f"no sandbox {info.id!r} at {daemon.address}")
-    for owner, modes in mapping.modes_of(found["HostConfig"].get("Tmpfs") or {}).items():
-        set_modes(daemon, info.id, owner, modes, until=until)
+        raise SandboxNotFound(f"no sandbox {container!r} at {daemon.address}")
+    return found

@@ -111,6 +111,12 @@ def test_a_broken_stream_is_never_an_exit_code(through: Client, proxy: Proxy) ->
     assert caught.value.dispatched is True
 
 
+def stopped(pid: int) -> bool:
+    """Tell whether every thread of a process is stopped."""
+    stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to stop the daemon")
 def test_a_stopped_daemon_is_survived(client: Client, remains: Any) -> None:
     pidfile = Path("/var/run/docker.pid")
@@ -125,6 +131,8 @@ def test_a_stopped_daemon_is_survived(client: Client, remains: Any) -> None:
         impatient.get(box.id)
         try:
             os.kill(pid, signal.SIGSTOP)
+            # The signal reaches its threads one after the other.
+            eventually(lambda: stopped(pid), "the daemon stops")
             with pytest.raises(DeadlineExceeded):
                 impatient.get(box.id)
             with pytest.raises(DeadlineExceeded) as caught:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
+from typing import Any
 
 import pytest
-from sandboxkit_docker import DockerOptions
+from sandboxkit_docker import DockerOptions, restarting
 from sandboxkit_docker.daemon import Daemon
 
-from sandboxkit.errors import SandboxNotFound, SandboxNotRunning
+from sandboxkit.errors import ProviderError, SandboxNotFound, SandboxNotRunning
 from sandboxkit.model import Status
 from sandboxkit.sync import Client, Sandbox
 
-from .conftest import BUSYBOX
+from .conftest import BUSYBOX, eventually
 
 
 @pytest.mark.parametrize("user", [None, "65534", "65534:65534"])
@@ -36,6 +39,48 @@ def test_one_that_does_not_run_is_started(daemon: Daemon, box: Sandbox, word: st
     assert box.info().status in (Status.STOPPED, Status.PAUSED)
     assert box.restart().status is Status.RUNNING
     assert box.files.read("/tmp/kept") == b"kept"
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_another_restart_meanwhile_does_no_harm(
+    client: Client, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    real, looks = restarting.inspect, itertools.count(1)
+
+    def inspect(*args: Any, **kwargs: Any) -> Any:
+        """Look while the sandbox is stopped, before its modes or when they are being set; it is up again later."""
+        found = real(*args, **kwargs)
+        if next(looks) != nth:
+            return found
+        assert daemon.request("POST", f"/containers/{box.id}/stop", until=None, query={"t": 0}).status == 204
+        timer.start()
+        return real(*args, **kwargs)
+
+    options = DockerOptions(read_only=True, tmpfs={"/work": "size=16m,mode=1777"})
+    with client.create(image=BUSYBOX, cwd="/work", ttl=120, options=options) as box:
+        timer = threading.Timer(
+            0.3, lambda: daemon.request("POST", f"/containers/{box.id}/restart", until=None, query={"t": 0})
+        )
+        if nth == 2:
+            modes = restarting.set_modes
+
+            def broken(*args: Any, **kwargs: Any) -> None:
+                monkeypatch.setattr(restarting, "set_modes", modes)
+                raise ProviderError("the other restart ended the program that sets them")
+
+            monkeypatch.setattr(restarting, "set_modes", broken)
+        monkeypatch.setattr(restarting, "inspect", inspect)
+        assert box.restart().status is Status.RUNNING
+        timer.join()
+        assert box.exec("stat -c %a /work").text == "1777\n"
+
+
+def test_one_whose_command_ends_at_once_is_given_as_stopped(client: Client) -> None:
+    with client.create(command=["sh", "-c", "[ ! -e /again ] || exit 3; touch /again; sleep 600"], ttl=120) as box:
+        eventually(lambda: box.files.exists("/again"), "the first start")
+        info = box.restart()
+        assert info.status is Status.STOPPED
+        assert info.details["exit_code"] == "3"
 
 
 def test_a_process_that_ignores_sigterm_does_not_slow_it(client: Client) -> None:
