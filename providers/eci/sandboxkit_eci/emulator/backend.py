@@ -39,6 +39,10 @@ class ImageError(Exception):
     """The image cannot be had; the text is the event's message."""
 
 
+class NotRunning(Exception):
+    """The container's own process has ended, or the container was removed: nothing can be started in it."""
+
+
 class Stream(Protocol):
     """One exec: a process with an open stdin, which has no end."""
 
@@ -63,8 +67,11 @@ class Stream(Protocol):
         """End its whole tree."""
         ...
 
-    async def close(self) -> None:
-        """Let go of it; it runs on."""
+    async def close(self, *, end_input: bool = True) -> None:
+        """Let go of it; it runs on, and what it still writes is discarded. Safe to repeat.
+
+        It sees the end of its input, and is hung up if it has a terminal; with ``end_input=False`` it notices nothing.
+        """
         ...
 
 
@@ -72,11 +79,14 @@ class Machine(Protocol):
     """One container that runs."""
 
     async def wait(self) -> int:
-        """Wait for the end of the container's own process; give its exit code. May be called again."""
+        """Wait for the end of the container's own process; give its exit code. May be called again.
+
+        A restart does not end this: it is then the new process that is waited for.
+        """
         ...
 
     async def exec(self, argv: tuple[str, ...], *, tty: bool) -> Stream:
-        """Start another process in it."""
+        """Start another process in it. Raises :class:`NotRunning`, or any other error with the reason as its text."""
         ...
 
     async def restart(self) -> None:

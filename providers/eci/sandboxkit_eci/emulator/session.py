@@ -1,0 +1,261 @@
+"""One exec session: a websocket on one side, a process on the other."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+import attrs
+from aiohttp import WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
+
+from sandboxkit_eci.emulator import frames
+from sandboxkit_eci.emulator.backend import Stream
+
+CLOSE_LIMIT = 10.0
+"""Seconds that a client has to answer the server's close."""
+
+SYNC_LIMIT = 1 << 20
+"""Bytes of output that ``Sync=true`` gives at most; Alibaba documents none."""
+
+SYNC_TIMEOUT = 30.0
+"""Seconds that ``Sync=true`` waits for the command's end; Alibaba documents none."""
+
+
+def _split(value: object) -> frames.Split:
+    if value is None or value == "random":
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ValueError(f"split is a positive number of bytes or 'random', not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class SessionQuirks:
+    """What may be otherwise about a session. Byte counts are those of output, without channel bytes.
+
+    The defaults are what clients of the real service rely on, or the best guess where they rely on nothing.
+    """
+
+    leading_empty_frame: bool = False
+    """Begin with an empty message on channel 1."""
+    empty_frames: bool = False
+    """Send an empty message on the same channel, and one without even a channel, before each message."""
+    unknown_channel: bool = False
+    """Send something on a channel that has no meaning before each message."""
+    error_text_on_nonzero: bool = False
+    """Say on channel 3 in words how a failed command ended."""
+    error_status: bool = False
+    """Say on channel 3 how any command ended, as the JSON of the v4 protocol."""
+    encoding: frames.Encoding = "binary"
+    split: frames.Split = attrs.field(default=None, converter=_split)
+    """The most bytes of a message, or ``random``."""
+    split_first: int | None = None
+    """Split only that many bytes of a session, for the sake of speed."""
+    idle_close: float | None = 60.0
+    """Seconds without any message either way, a ping included, after which the server closes."""
+    close_code: Literal[1000, 1001, 1006] = 1000
+    """How the server closes; 1006 drops the connection without a word, after everything was sent."""
+    kill_on_close: bool | None = None
+    """What becomes of a process whose socket closes.
+
+    ``None``: it sees the end of its input, on a terminal it is hung up; ``True``: it is killed; ``False``: it notices
+    nothing.
+    """
+    answer_pings: bool = True
+    drop_after: int | None = None
+    """Drop the connection after so many bytes; 0 drops it at once."""
+    stall_after: int | None = None
+    """Go silent after so many bytes, with the connection open."""
+
+
+class ExecWebSocket(web.WebSocketResponse):
+    """The server's side of a session's websocket: no compression, no limit, and pings are seen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        given = {"autoping": False, "compress": False, "max_msg_size": 0, "timeout": CLOSE_LIMIT, **kwargs}
+        super().__init__(*args, **given)
+        self._transport: asyncio.Transport | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self._transport = request.transport
+        return await super().prepare(request)
+
+    def drop(self) -> None:
+        """End the connection without a closing message, behind all that was sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class _Dropped(Exception):
+    """A quirk ended the connection."""
+
+
+@attrs.define(eq=False)
+class _Session:
+    websocket: ExecWebSocket
+    stream: Stream
+    tty: bool
+    quirks: SessionQuirks
+    splitter: frames.Splitter
+    given: int = 0
+    """Bytes of output that were sent."""
+    active: float = 0.0
+    """When the last message came or went."""
+    writing: bool = False
+    """Whether the process is slow to take its input: what the client sends meanwhile cannot be seen."""
+    stalled: bool = False
+
+    def touch(self) -> None:
+        self.active = asyncio.get_running_loop().time()
+
+    # -- output ---------------------------------------------------------------------------------------------------
+
+    async def outgoing(self) -> None:
+        """Send all that the process writes, and how it ended."""
+        if self.quirks.drop_after == 0:
+            raise _Dropped
+        if self.quirks.stall_after == 0:
+            await self.stall()
+        if self.quirks.leading_empty_frame:
+            await self.send(frames.STDOUT, b"")
+        async for channel, data in self.stream:
+            for piece in self.splitter.cut(data):
+                await self.give(frames.STDOUT if self.tty else channel, piece)
+        code = self.stream.exit_code
+        if self.quirks.error_status:
+            await self.send(frames.ERROR, frames.exit_status(code))
+        elif self.quirks.error_text_on_nonzero and code:
+            await self.send(frames.ERROR, frames.exit_text(code))
+
+    async def give(self, channel: int, piece: memoryview) -> None:
+        """Send a piece of output, or so much of it as the quirks let pass."""
+        bounds = [bound for bound in (self.quirks.drop_after, self.quirks.stall_after) if bound is not None]
+        piece = piece[: min((bound - self.given for bound in bounds), default=len(piece))]
+        if self.quirks.empty_frames:
+            await self.send(channel, b"")
+            await self.websocket.send_bytes(b"")
+        if self.quirks.unknown_channel:
+            await self.send(frames.UNKNOWN, b"unknown")
+        await self.send(channel, piece)
+        self.given += len(piece)
+        if self.given == self.quirks.drop_after:
+            raise _Dropped
+        if self.given == self.quirks.stall_after:
+            await self.stall()
+
+    async def send(self, channel: int, data: bytes | memoryview) -> None:
+        """Send one message, as fast as the client takes it."""
+        message = frames.encode(channel, data, self.quirks.encoding)
+        if isinstance(message, bytes):
+            await self.websocket.send_bytes(message)
+        else:
+            await self.websocket.send_str(message)
+        self.touch()
+
+    async def stall(self) -> None:
+        self.stalled = True
+        await asyncio.Event().wait()
+
+    # -- input ----------------------------------------------------------------------------------------------------
+
+    async def incoming(self) -> None:
+        """Pass on what the client sends until it has gone."""
+        while True:
+            message = await self.websocket.receive()
+            self.touch()
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return
+            if self.stalled:
+                continue
+            if message.type is WSMsgType.PING and self.quirks.answer_pings:
+                await self.websocket.pong(message.data)
+            elif message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
+                await self.take(message.data)
+
+    async def take(self, message: frames.Message) -> None:
+        channel, data = frames.decode(message) or (frames.UNKNOWN, b"")
+        if channel == frames.STDIN and data:
+            self.writing = True
+            await self.stream.write(data)
+            self.writing = False
+            self.touch()
+        elif channel == frames.RESIZE and (size := frames.decode_size(data)) is not None:
+            await self.stream.resize(size.rows, size.columns)
+
+    # -- its end --------------------------------------------------------------------------------------------------
+
+    async def idle(self, limit: float) -> None:
+        """Wait until nothing has come or gone for that long."""
+        loop = asyncio.get_running_loop()
+        while self.stalled or self.writing or self.active + limit > loop.time():
+            await asyncio.sleep(limit if self.stalled or self.writing else self.active + limit - loop.time())
+
+    async def close(self) -> None:
+        if self.quirks.close_code == 1006:
+            self.websocket.drop()
+        else:
+            await self.websocket.close(code=self.quirks.close_code)
+
+    async def run(self) -> None:
+        """Serve until the process has ended, the client has gone, or a quirk ends it."""
+        self.touch()
+        outgoing = asyncio.create_task(self.outgoing())
+        tasks = {outgoing, asyncio.create_task(self.incoming())}
+        if self.quirks.idle_close is not None:
+            tasks.add(asyncio.create_task(self.idle(self.quirks.idle_close)))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            if not outgoing.done() or outgoing.cancelled() or outgoing.exception() is not None:
+                await self.let_go()
+        errors = [end for end in ends if isinstance(end, Exception)]
+        if any(isinstance(error, _Dropped) for error in errors):
+            self.websocket.drop()
+            return
+        await self.close()
+        for error in errors:
+            # A client that goes while it is sent something is like one that goes.
+            if not isinstance(error, ConnectionError):
+                raise error
+
+    async def let_go(self) -> None:
+        """Leave a process that has not ended, as the quirks say."""
+        if self.quirks.kill_on_close:
+            await self.stream.kill()
+        if self.quirks.kill_on_close is False:
+            await self.stream.close(end_input=False)
+        else:
+            await self.stream.close()
+
+
+async def serve(
+    websocket: ExecWebSocket, stream: Stream, *, tty: bool, quirks: SessionQuirks | None = None
+) -> None:
+    """Join a process to a prepared websocket until one of them ends; then both are closed.
+
+    Output is taken from the process only as fast as the client takes it, and nothing of it is lost at its end. Input
+    goes the same way: while the process does not take it nothing is read, and so no ping is answered and no close is
+    seen, as in Kubernetes' own server. With ``tty`` all output is on channel 1.
+    """
+    quirks = quirks or SessionQuirks()
+    splitter = frames.Splitter(quirks.split, quirks.split_first)
+    await _Session(websocket, stream, tty, quirks, splitter).run()
+
+
+async def collect(stream: Stream, *, limit: int = SYNC_LIMIT, timeout: float = SYNC_TIMEOUT) -> str:
+    """Run a process to its end for ``Sync=true``; give the first ``limit`` bytes of what it wrote, streams merged.
+
+    Raises ``TimeoutError``; the process then runs on.
+    """
+    kept = bytearray()
+    try:
+        async with asyncio.timeout(timeout):
+            async for _, data in stream:
+                kept += data[: limit - len(kept)]
+    finally:
+        await stream.close()
+    return kept.decode("utf-8", "replace")
