@@ -43,8 +43,8 @@ class RawAnswer(Exception):
 
 
 def missing(name: str) -> ApiError:
-    """A required parameter was not given: ``MissingRegionId`` and the like."""
-    return ApiError(400, "Missing" + name.replace(".", ""), f"{name} is mandatory for this action.")
+    """A required parameter was not given: ``MissingRegionId`` or ``MissingContainer.1.Name``."""
+    return ApiError(400, "Missing" + name, f"{name} is mandatory for this action.")
 
 
 def invalid(name: str, reason: str) -> ApiError:
