@@ -1,8 +1,8 @@
 """An exec's websocket messages, made and read sans-I/O.
 
 The first byte of a binary message is its channel, as in Kubernetes' remotecommand over websockets with the empty
-subprotocol. A text message begins with the channel's digit and is base64 from there on (``base64.channel.k8s.io``), or
-with the channel itself as a character.
+subprotocol. A text message begins with the channel's digit and is base64 from there on (``base64.channel.k8s.io``),
+or with the channel itself as a character.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def encode(channel: int, data: bytes | memoryview, encoding: Encoding = "binary"
             return chr(channel) + str(data, "utf-8")
         except UnicodeDecodeError:
             pass
-    return b"%c%b" % (channel, data)
+    return b"".join((bytes((channel,)), data))
 
 
 def decode(message: Message) -> tuple[int, bytes] | None:

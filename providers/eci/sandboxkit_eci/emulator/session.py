@@ -188,8 +188,10 @@ class _Session:
     async def idle(self, limit: float) -> None:
         """Wait until nothing has come or gone for that long."""
         loop = asyncio.get_running_loop()
-        while self.stalled or self.writing or self.active + limit > loop.time():
-            await asyncio.sleep(limit if self.stalled or self.writing else self.active + limit - loop.time())
+        left = limit
+        while left > 0:
+            await asyncio.sleep(left)
+            left = limit if self.stalled or self.writing else self.active + limit - loop.time()
 
     async def close(self) -> None:
         if self.quirks.close_code == 1006:
@@ -232,9 +234,7 @@ class _Session:
             await self.stream.close()
 
 
-async def serve(
-    websocket: ExecWebSocket, stream: Stream, *, tty: bool, quirks: SessionQuirks | None = None
-) -> None:
+async def serve(websocket: ExecWebSocket, stream: Stream, *, tty: bool, quirks: SessionQuirks | None = None) -> None:
     """Join a process to a prepared websocket until one of them ends; then both are closed.
 
     Output is taken from the process only as fast as the client takes it, and nothing of it is lost at its end. Input
