@@ -1,4 +1,4 @@
-"""A request's parameters: flattened names such as ``Container.1.EnvironmentVar.1.Key`` become lists and structures."""
+"""A request's parameters: flattened names such as ``Container.1.Port.1.Port`` become lists and structures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandboxkit_eci.emulator.errors import invalid, missing
 from sandboxkit_eci.emulator.schemas import REGION_OPTIONAL, SCHEMAS
 
 Parameters = Mapping[str, Any]
-"""Typed parameters of one action: values, lists and structures, each under its name; what was not given is not there."""
+"""Typed parameters of one action: values, lists and structures, each under its name if it was given."""
 
 _TOKEN = re.compile(r"\s*(?:([A-Za-z0-9|]+)|(\[\]|[{}:,!]))")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
