@@ -29,7 +29,7 @@ async def served(
         await websocket.prepare(request)
         try:
             await serve(websocket, stream, tty=tty, quirks=quirks)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - it is the test that must fail of it
             failures.append(exc)
         finally:
             over.set()
@@ -69,12 +69,12 @@ async def output(client: ClientConnection) -> dict[int, bytes]:
 
 def join(found: list[bytes | str]) -> dict[int, bytes]:
     """Join binary messages by channel."""
-    joined: dict[int, bytes] = {}
+    joined: dict[int, list[bytes]] = {}
     for message in found:
         assert isinstance(message, bytes)
         if message:
-            joined[message[0]] = joined.get(message[0], b"") + message[1:]
-    return joined
+            joined.setdefault(message[0], []).append(message[1:])
+    return {channel: b"".join(parts) for channel, parts in joined.items()}
 
 
 async def read_until(client: ClientConnection, wanted: bytes) -> bytes:

@@ -70,9 +70,9 @@ class SandboxBackend:
     """See :class:`~sandboxkit_eci.emulator.backend.Backend`. One sandbox stands behind each container.
 
     ``connect_options`` are the provider's own. ``images`` gives other names to images, and ``pull`` (docker) says
-    when one is fetched. ``network`` is a sandbox's: the provider's default, on or off. A restart begins with fresh files
-    unless ``reset_files`` is off. Processor and memory are not limited to what a container asks for: its machine may
-    have less.
+    when one is fetched. ``network`` is a sandbox's: the provider's default, on or off. A restart begins with fresh
+    files unless ``reset_files`` is off. Processor and memory are not limited to what a container asks for: the host
+    may have less.
     """
 
     def __init__(
