@@ -1,0 +1,350 @@
+"""A running exec's stdin, stdout and stderr over a websocket, in both worlds.
+
+The descriptor is waited for through the world, so nothing runs beside an exchange but, under asyncio, one timer: no
+task, no queue. What has not been asked for stays in the kernel and holds the command back.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+import attrs
+
+from sandboxkit.errors import ProviderError, ProviderUnavailable
+from sandboxkit.model import Chunk
+from sandboxkit.provider import Exchange, World
+from sandboxkit_eci.connection import Connection, TryLater
+from sandboxkit_eci.messages import MessageParser, encode_stdin
+
+PING_INTERVAL = 20.0
+"""Seconds between pings: ECI closes an exec that was silent for about 60."""
+
+PIECE = 1 << 16
+"""Bytes of stdin in one message."""
+
+TURN = 1 << 18
+"""Bytes that one exchange sends at most, so that nobody else waits for long."""
+
+RECEIVE = 1 << 18
+"""Bytes taken from the kernel at once."""
+
+SLICE = 1 << 14
+"""Bytes parsed at once: in the smallest messages, which cost time one by one, they take some 20 ms."""
+
+MANY = 256
+"""Messages after which an exchange gives what it has, and leaves the rest to the next."""
+
+PAUSE = 0.01
+"""Seconds between looks where no descriptor can be waited for."""
+
+FAREWELL = 0.5
+"""Seconds that closing waits for what was taken for sending to go."""
+
+MOST_REPLIES = 1 << 16
+"""Bytes of unsent replies to pings after which no more are added."""
+
+ENDINGS = (1000, 1001, 1005)
+"""Codes with which a peer closes in order; 1005 stands for none."""
+
+
+@attrs.frozen
+class Received:
+    """What some bytes held: pieces of messages (``str`` is text; whether each ends its message), and the end."""
+
+    messages: list[tuple[bytes | bytearray | str, bool]]
+    reply: bytes = b""
+    code: int | None = None
+    """The code in the peer's close frame."""
+    problem: str = ""
+    """Why the peer's bytes are no websocket's, if so."""
+
+
+class Codec(Protocol):
+    """The websocket protocol, sans-I/O, as one of the libraries speaks it."""
+
+    def feed(self, data: memoryview) -> Received:
+        """Take the next bytes of the peer's."""
+        ...
+
+    def message(self, data: bytes) -> bytes:
+        """Give a binary message to send."""
+        ...
+
+    def ping(self) -> bytes:
+        """Give a ping to send."""
+        ...
+
+    def goodbye(self) -> bytes:
+        """Give a close frame to send."""
+        ...
+
+
+@attrs.define(eq=False)
+class ExecChannel:
+    """See :class:`sandboxkit.provider.ByteChannel`. One task or thread may send while another receives.
+
+    The blocking world has nothing that could ping while nobody calls ``exchange``: a silent process that is left
+    alone for a minute may find its channel closed by ECI.
+    """
+
+    _world: World = attrs.field(repr=False)
+    _connection: Connection
+    _codec: Codec = attrs.field(repr=False)
+    _ping_interval: float = PING_INTERVAL
+    _parser: MessageParser = attrs.field(factory=MessageParser, init=False, repr=False)
+    # Whether what came right behind the handshake, if anything, has been asked of the codec.
+    _begun: bool = attrs.field(default=False, init=False)
+    # What has arrived and is not yet parsed.
+    _rest: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
+    # What the caller was told is sent and the kernel had no room for: the rest of a message, pings, replies.
+    _backlog: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
+    _ping_at: float = attrs.field(init=False)
+    _ended: bool = attrs.field(default=False, init=False)
+    _told: bool = attrs.field(default=False, init=False)
+    _broken: str = attrs.field(default="", init=False)
+    _deaf: bool = attrs.field(default=False, init=False)
+    _closing: bool = attrs.field(default=False, init=False)
+    _waiting: set[str] = attrs.field(factory=set, init=False, repr=False)
+    _users: int = attrs.field(default=0, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
+    _sending: threading.RLock = attrs.field(factory=threading.RLock, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ping_at = self._world.now() + self._ping_interval
+
+    @property
+    def _alone(self) -> bool:
+        """Whether nothing else sends what is left to send: then ``exchange`` waits for that, and pings."""
+        return self._world.name == "blocking"
+
+    async def exchange(
+        self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
+    ) -> Exchange:
+        with self._lock:
+            if self._closing:
+                raise ProviderUnavailable("the channel is closed")
+            self._users += 1
+        try:
+            return await self._exchange(outgoing, receive, until)
+        finally:
+            self._leave()
+
+    async def _exchange(self, outgoing: bytes | memoryview, receive: bool, until: float | None) -> Exchange:
+        if outgoing:
+            # A peer that takes everything at once would never let anybody else run.
+            await self._world.breathe()
+        sent = 0
+        while True:
+            later = self.tick()
+            if not sent:
+                sent, later = self._send(outgoing)
+            chunks: list[Chunk] = []
+            # There may have been an end, which the one who receives was told.
+            closed = self._told
+            if receive:
+                chunks, closed, again = self._receive()
+                later = later or again
+            if chunks or closed or (sent and not (self._alone and self._backlog)):
+                return Exchange(sent, tuple(chunks), closed)
+            if until is not None and self._world.now() >= until:
+                return Exchange(sent)
+            # Under asyncio nothing was sent when it comes here: there is no place to be cancelled after that.
+            await self._wait(bool(outgoing), receive, later, until)
+            if self._closing:
+                raise ProviderUnavailable("the channel was closed")
+
+    async def _wait(self, send: bool, receive: bool, later: bool, until: float | None) -> None:
+        if self._alone:
+            until = self._ping_at if until is None else min(until, self._ping_at)
+        wanted = {"read"} if receive else set()
+        if (send or self._backlog) and not self._deaf:
+            wanted.add("write")
+        if not self._alone:
+            # A loop has one reader and one writer for a descriptor: whoever comes second looks again and again.
+            later = later or (send and "write" in self._waiting)
+            wanted -= self._waiting
+        if later or not wanted:
+            pause = PAUSE if until is None else min(PAUSE, max(0.0, until - self._world.now()))
+            await self._world.sleep(pause)
+            return
+        fd = (self._connection.descriptor,)
+        self._waiting |= wanted
+        try:
+            await self._world.ready(
+                read=fd if "read" in wanted else (), write=fd if "write" in wanted else (), until=until
+            )
+        finally:
+            self._waiting -= wanted
+
+    # -- sending --------------------------------------------------------------------------------------------------
+
+    def _send(self, outgoing: bytes | memoryview) -> tuple[int, bool]:
+        """Send what can be sent now; give how much, and whether only TLS is in the way."""
+        sent = 0
+        with self._sending:
+            later = self._flush()
+            while sent < min(len(outgoing), TURN) and not self._backlog and not self._deaf:
+                piece = outgoing[sent : sent + PIECE]
+                self._backlog = memoryview(self._codec.message(encode_stdin(piece)))
+                later = self._flush()
+                if not self._deaf:
+                    sent += len(piece)
+        return sent, later
+
+    def _flush(self) -> bool:
+        try:
+            while self._backlog and not self._deaf:
+                gone = self._connection.send(self._backlog)
+                if not gone:
+                    break
+                self._backlog = self._backlog[gone:]
+        except TryLater:
+            return True
+        except OSError:
+            # What the command wrote may still be on its way: only receiving tells how it ended.
+            self._deaf = True
+        return False
+
+    def _reply(self, data: bytes) -> None:
+        # A peer that pings without reading the answers gets no more of them.
+        if len(self._backlog) < MOST_REPLIES:
+            self.add(data)
+
+    def add(self, data: bytes) -> None:
+        """Send ``data``, now or when there is room."""
+        with self._sending:
+            if not self._deaf:
+                self._backlog = memoryview(bytes(self._backlog) + data)
+                self._flush()
+
+    def send(self, message: bytes) -> None:
+        """Send a message that is no stdin, now or when there is room; nothing happens once the peer has ended."""
+        if not self._deaf and not self._closing:
+            self.add(self._codec.message(message))
+
+    def tick(self) -> bool:
+        """Send what is left to send, and a ping if one is due; ``True`` if only TLS is in the way."""
+        if self._world.now() >= self._ping_at:
+            self._ping_at = self._world.now() + self._ping_interval
+            if not self._backlog and not self._deaf:
+                self.add(self._codec.ping())
+        if not self._backlog:
+            return False
+        with self._sending:
+            return self._flush()
+
+    @property
+    def next_tick(self) -> float:
+        """When :meth:`tick` should be called, if nobody exchanges."""
+        return min(self._ping_at, self._world.now() + PAUSE) if self._backlog and not self._deaf else self._ping_at
+
+    # -- receiving ------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> tuple[list[Chunk], bool, bool]:
+        """Take what has arrived; give it, whether that was all there will be, and whether only TLS is in the way."""
+        if not self._begun and (early := self._parse()):
+            return joined(early), False, False
+        if not self._rest and not self._ended and not self._broken:
+            try:
+                data = self._connection.receive(RECEIVE)
+            except TryLater:
+                return [], False, True
+            except OSError as exc:
+                data = b""
+                self._break(f"the exec's connection broke: {exc.strerror or type(exc).__name__}")
+            if data is None:
+                return [], False, False
+            if not data:
+                self._break(self._broken or "ECI dropped the exec's connection")
+            self._rest = memoryview(data)
+        # Whatever the end is, it comes after what came before it.
+        if chunks := self._parse():
+            return joined(chunks), False, False
+        if self._broken:
+            raise ProviderUnavailable(self._broken)
+        if self._ended:
+            self._end()
+        return [], self._told, False
+
+    def _parse(self) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        while (self._rest or not self._begun) and len(chunks) < MANY:
+            piece, self._rest = self._rest[:SLICE], self._rest[SLICE:]
+            self._begun = True
+            received = self._codec.feed(piece)
+            for message, last in received.messages:
+                chunks += self._parser.feed(message, last=last)
+            if received.reply:
+                self._reply(received.reply)
+            if received.code is not None or received.problem:
+                self._finish(received)
+        return chunks
+
+    def _finish(self, received: Received) -> None:
+        # Nothing is sent to a peer that has said goodbye, and nothing of it is read.
+        self._deaf = True
+        self._rest = self._rest[:0]
+        if received.code in ENDINGS:
+            self._ended = True
+        elif received.code is not None:
+            self._break(f"ECI closed the exec's connection with code {received.code}")
+        else:
+            self._break(f"what the exec's connection brought is no websocket's: {received.problem}")
+
+    def _end(self) -> None:
+        if words := self._parser.refusal:
+            raise ProviderError(f"ECI could not start a process in the container: {words}")
+        self._told = True
+
+    def _break(self, why: str) -> None:
+        self._broken = why
+        self._deaf = True
+
+    # -- closing --------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+        try:
+            await self._say_goodbye()
+        finally:
+            # Freeing a descriptor under someone who waits for it would leave him waiting, or give him another's: he
+            # is woken, and the last one out closes.
+            self._connection.shut()
+            with self._lock:
+                free = not self._users
+            if free:
+                self._connection.close()
+
+    async def _say_goodbye(self) -> None:
+        # The peer's answer is not waited for: it says nothing, and would cost each command a round trip.
+        if not self._deaf:
+            self.add(self._codec.goodbye())
+        until = self._world.now() + FAREWELL
+        while self._backlog and not self._deaf and self._world.now() < until:
+            await self._world.sleep(PAUSE)
+            with self._sending:
+                self._flush()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._closing and not self._users
+        if last:
+            self._connection.close()
+
+
+def joined(chunks: list[Chunk]) -> list[Chunk]:
+    """Join neighbours of one stream: what comes in small messages is cheaper in one piece."""
+    if len(chunks) < 2:
+        return chunks
+    runs: list[list[Chunk]] = []
+    for chunk in chunks:
+        if runs and runs[-1][0].stream == chunk.stream:
+            runs[-1].append(chunk)
+        else:
+            runs.append([chunk])
+    return [Chunk(run[0].stream, b"".join(chunk.data for chunk in run)) for run in runs]
