@@ -15,7 +15,7 @@ from sandboxkit.commands import make_command
 from sandboxkit.errors import ImageNotFound, SandboxError
 from sandboxkit.log import logger
 from sandboxkit.model import SandboxSpec, Stdin, TerminalSize
-from sandboxkit.provider import ProcessChannel, TerminalProvider
+from sandboxkit.provider import TerminalChannel, TerminalProvider
 from sandboxkit.sandbox import AsyncSandbox
 from sandboxkit_eci.emulator.backend import ContainerSpec, ImageError, NotRunning, Usage
 from sandboxkit_eci.emulator.backends.streams import ProcessStream
@@ -97,6 +97,7 @@ class SandboxBackend:
         self._connect_options = connect_options
         self._client: AsyncClient | None = None
         self._machines: set[SandboxMachine] = set()
+        self._made: set[str] = set()
 
     @property
     def client(self) -> AsyncClient:
@@ -128,8 +129,21 @@ class SandboxBackend:
             # A create that was cancelled half-way may have left something after all.
             left = [info.id async for info in client.list() if info.owner == self.owner]
             await asyncio.gather(*(client.delete(name) for name in left))
+            for image in self._made:
+                from sandboxkit_eci.emulator.backends import docker
+
+                await docker.remove_image(client, image)
         finally:
             await client.close()
+
+    async def commit(self, sandbox_id: str, spec: ContainerSpec, image: str) -> None:
+        """Make an image of a container's files, which :meth:`close` removes."""
+        if self.provider != "docker":
+            raise NotImplementedError(f"the emulator's backend {self.provider!r} makes no images")
+        from sandboxkit_eci.emulator.backends import docker
+
+        await docker.commit(self.client, sandbox_id, image, like=self.images.get(spec.image, spec.image))
+        self._made.add(image)
 
     async def make(self, spec: ContainerSpec) -> AsyncSandbox:
         """Make a container's sandbox, without the container's own process."""
@@ -173,6 +187,18 @@ class SandboxBackend:
         from sandboxkit_eci.emulator.backends import docker
 
         return docker.options(spec, self.pull)
+
+    async def start_terminal(
+        self, sandbox_id: str, argv: tuple[str, ...], cwd: str | None, *, until: float
+    ) -> TerminalChannel:
+        """Start a process on a new terminal, as the leader of its session."""
+        if self.provider == "docker":
+            from sandboxkit_eci.emulator.backends import docker
+
+            return await docker.start_terminal(self.client, sandbox_id, argv, SIZE, until=until)
+        command = make_command(argv, cwd=cwd, env={"TERM": "xterm"}, stdin=Stdin(kind="raw"))
+        terminals = cast("TerminalProvider", self.client.provider)
+        return await terminals.start_terminal(sandbox_id, command, SIZE, until=until)
 
     async def argv(self, spec: ContainerSpec) -> tuple[str, ...]:
         """Give the command line of a container's own process, from its image where it names none."""
@@ -242,20 +268,20 @@ class SandboxMachine:
 
     async def _spawn(self, run: _Run, argv: tuple[str, ...], *, tty: bool, stdin: Stdin) -> ProcessStream:
         provider = self._client.provider
-        cwd = None if self._backend.has("image") else self.spec.working_dir
-        env = {"TERM": "xterm"} if tty else None
-        command = make_command(argv, cwd=cwd, env=env, stdin=stdin)
         until = provider.world.now() + START_LIMIT
-        channel: ProcessChannel
         if tty:
-            terminals = cast("TerminalProvider", provider)
-            terminal = await terminals.start_terminal(run.box.id, command, SIZE, until=until)
+            terminal = await self._backend.start_terminal(run.box.id, argv, self._directory, until=until)
             stream = ProcessStream(terminal, provider.world, run.streams.discard, terminal)
         else:
+            command = make_command(argv, cwd=self._directory, stdin=stdin)
             channel = await provider.start_process(run.box.id, command, until=until)
             stream = ProcessStream(channel, provider.world, run.streams.discard)
         run.streams.add(stream)
         return stream
+
+    @property
+    def _directory(self) -> str | None:
+        return None if self._backend.has("image") else self.spec.working_dir
 
     async def restart(self) -> None:
         if self._removed:
@@ -295,17 +321,26 @@ class SandboxMachine:
         if run is None or run.ended:
             return self._usage
         try:
-            stream = await self._spawn(run, COUNT, tty=False, stdin=Stdin())
-            counted = b"".join([data async for channel, data in stream if channel == 1])
+            found = await self._measure(run)
         except SandboxError:
             return self._usage
-        self._usage = read_usage(counted, at_least=self._usage)
+        # Processor time never goes back.
+        spent = max(found.cpu_nanoseconds, self._usage.cpu_nanoseconds)
+        self._usage = attrs.evolve(found, cpu_nanoseconds=spent)
         return self._usage
 
+    async def _measure(self, run: _Run) -> Usage:
+        if self._backend.provider == "docker":
+            from sandboxkit_eci.emulator.backends import docker
+
+            return await docker.usage(self._client, run.box.id) or self._usage
+        stream = await self._spawn(run, COUNT, tty=False, stdin=Stdin())
+        return read_usage(b"".join([data async for channel, data in stream if channel == 1]))
+
     async def commit(self, repository: str, tag: str) -> None:
-        if self._backend.provider != "docker":
-            raise NotImplementedError(f"the emulator's backend {self._backend.provider!r} makes no images")
-        raise NotImplementedError
+        if self._run is None or self._run.ended:
+            raise NotRunning(f"container {self.spec.name} of {self.spec.group_id} is not running")
+        await self._backend.commit(self._run.box.id, self.spec, f"{repository}:{tag}")
 
     async def remove(self) -> None:
         self._removed = True

@@ -15,15 +15,12 @@ COUNT = ("/bin/sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null")
 _STAT = re.compile(rb"\) [A-Za-z](?: -?\d+){10} (\d+) (\d+) (\d+) (\d+)(?: -?\d+){6} (\d+)")
 
 
-def read_usage(counted: bytes, *, at_least: Usage) -> Usage:
-    """Add up what :data:`COUNT` gave. Processor time never goes back."""
+def read_usage(counted: bytes) -> Usage:
+    """Add up what :data:`COUNT` gave: the time of a process that has ended is its parent's, or process 1's."""
     ticks, pages = 0, 0
     for found in _STAT.finditer(counted):
         *times, resident = (int(number) for number in found.groups())
         ticks += sum(times)
         pages += resident
     nanoseconds = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    return Usage(
-        cpu_nanoseconds=max(nanoseconds, at_least.cpu_nanoseconds),
-        memory_bytes=pages * os.sysconf("SC_PAGE_SIZE"),
-    )
+    return Usage(cpu_nanoseconds=nanoseconds, memory_bytes=pages * os.sysconf("SC_PAGE_SIZE"))
