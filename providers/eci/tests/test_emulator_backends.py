@@ -16,8 +16,8 @@ import attrs
 import pytest
 from sandboxkit_eci.emulator.backend import ContainerSpec, ImageError, NotRunning, Stream
 from sandboxkit_eci.emulator.backends import NoBackend, SandboxBackend
+from sandboxkit_eci.emulator.backends.machines import LOG_LIMIT, Log, SandboxMachine
 from sandboxkit_eci.emulator.backends.nothing import KILLED
-from sandboxkit_eci.emulator.backends.sandboxes import LOG_LIMIT, SandboxMachine, _Log
 from sandboxkit_eci.emulator.backends.usage import read_usage
 from sandboxkit_eci.emulator.session import SessionQuirks, collect
 
@@ -415,7 +415,7 @@ def test_local_refuses_what_it_has_not(run: Callable[..., None]) -> None:
 
 
 def test_a_log_keeps_the_newest_mebibyte() -> None:
-    log, whole = _Log(), bytearray()
+    log, whole = Log(), bytearray()
     for number in range(700):
         line = b"%d " % number * 1000
         whole += line

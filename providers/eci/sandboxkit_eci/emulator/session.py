@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from sandboxkit_eci.emulator import frames
 from sandboxkit_eci.emulator.backend import Stream
+from sandboxkit_eci.emulator.quirks import quirk
 
 CLOSE_LIMIT = 10.0
 """Seconds that a client has to answer the server's close."""
@@ -22,51 +23,33 @@ SYNC_TIMEOUT = 30.0
 """Seconds that ``Sync=true`` waits for the command's end; Alibaba documents none."""
 
 
-def _split(value: object) -> frames.Split:
-    if value is None or value == "random":
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    raise ValueError(f"split is a positive number of bytes or 'random', not {value!r}")
-
-
 @attrs.frozen(kw_only=True)
 class SessionQuirks:
     """What may be otherwise about a session. Byte counts are those of output, without channel bytes.
 
-    The defaults are what clients of the real service rely on, or the best guess where they rely on nothing.
+    The defaults are what clients of the real service rely on, or the best guess where they rely on nothing. Whose
+    socket closes, a process sees the end of its input, or is hung up if it has a terminal, unless ``kill_on_close``
+    says that it is killed (``True``) or notices nothing (``False``).
     """
 
-    leading_empty_frame: bool = False
-    """Begin with an empty message on channel 1."""
-    empty_frames: bool = False
-    """Send an empty message on the same channel, and one without even a channel, before each message."""
-    unknown_channel: bool = False
-    """Send something on a channel that has no meaning before each message."""
-    error_text_on_nonzero: bool = False
-    """Say on channel 3 in words how a failed command ended."""
-    error_status: bool = False
-    """Say on channel 3 how any command ended, as the JSON of the v4 protocol."""
-    encoding: frames.Encoding = "binary"
-    split: frames.Split = attrs.field(default=None, converter=_split)
-    """The most bytes of a message, or ``random``."""
-    split_first: int | None = None
-    """Split only that many bytes of a session, for the sake of speed."""
-    idle_close: float | None = 60.0
-    """Seconds without any message either way, a ping included, after which the server closes."""
-    close_code: Literal[1000, 1001, 1006] = 1000
-    """How the server closes; 1006 drops the connection without a word, after everything was sent."""
-    kill_on_close: bool | None = None
-    """What becomes of a process whose socket closes.
+    leading_empty_frame: bool = quirk(False, "begin with an empty message on channel 1")
+    empty_frames: bool = quirk(False, "send an empty message, and one without even a channel, before each message")
+    unknown_channel: bool = quirk(False, "send something on a channel without a meaning before each message")
+    error_text_on_nonzero: bool = quirk(False, "say on channel 3 in words how a failed command ended")
+    error_status: bool = quirk(False, "say on channel 3 how any command ended, as the JSON of the v4 protocol")
+    encoding: frames.Encoding = quirk("binary", "text sends UTF-8 as text, base64 everything")
+    split: frames.Split = quirk(None, "the most bytes of a message, or random")
+    split_first: int | None = quirk(None, "split only that many bytes of a session, for the sake of speed")
+    idle_close: float | None = quirk(60.0, "seconds without a message or ping after which the server closes")
+    close_code: Literal[1000, 1001, 1006] = quirk(1000, "how the server closes; 1006 only drops the connection")
+    kill_on_close: bool | None = quirk(None, "whether a process whose socket closes is killed; off: notices nothing")
+    answer_pings: bool = quirk(True, "whether pings are answered")
+    drop_after: int | None = quirk(None, "drop the connection after so many bytes; 0 at once")
+    stall_after: int | None = quirk(None, "go silent after so many bytes, with the connection open")
 
-    ``None``: it sees the end of its input, on a terminal it is hung up; ``True``: it is killed; ``False``: it notices
-    nothing.
-    """
-    answer_pings: bool = True
-    drop_after: int | None = None
-    """Drop the connection after so many bytes; 0 drops it at once."""
-    stall_after: int | None = None
-    """Go silent after so many bytes, with the connection open."""
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.split, int) and (self.split < 1 or isinstance(self.split, bool)):
+            raise ValueError(f"split is a positive number of bytes or 'random', not {self.split!r}")
 
 
 class ExecWebSocket(web.WebSocketResponse):
