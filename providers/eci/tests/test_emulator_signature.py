@@ -229,7 +229,7 @@ def test_a_missing_part_of_a_signature_is_named() -> None:
     assert code(half, now=0.0) == "IncompleteSignature"
 
 
-@pytest.mark.parametrize("query", ["%ff=%fe", "\udcff=1", "\ud800=1", "=&&=%", "a=b=c"])
+@pytest.mark.parametrize("query", ["%ff=%fe", "\udcff=1", "=&&=%", "a=b=c"])
 def test_a_query_of_any_bytes_is_refused_and_no_more(captured: list[Request], query: str) -> None:
     assert code(attrs.evolve(captured[0], query=query)) == "SignatureDoesNotMatch"
 

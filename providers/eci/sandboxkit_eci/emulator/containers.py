@@ -40,6 +40,8 @@ class Container:
     restarts: int = 0
     machine: Machine | None = None
     kept_log: bytes = attrs.field(default=b"", repr=False)
+    sample: tuple[float, int] = (0.0, 0)
+    """When its CPU time was last looked at, and what it was."""
     previous_log: bytes = attrs.field(default=b"", repr=False)
 
     @property

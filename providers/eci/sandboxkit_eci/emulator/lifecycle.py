@@ -10,7 +10,7 @@ from typing import Any
 from sandboxkit_eci.emulator.backend import ImageError
 from sandboxkit_eci.emulator.clock import Timer
 from sandboxkit_eci.emulator.containers import Container
-from sandboxkit_eci.emulator.groups import Group
+from sandboxkit_eci.emulator.groups import ENDED, Group
 from sandboxkit_eci.emulator.runtime import Runtime
 
 logger = logging.getLogger("sandboxkit.eci.emulator")
@@ -35,7 +35,9 @@ class Life:
     # -- what the API asks for --------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Schedule the group."""
+        """Schedule the group, unless it has ended already."""
+        if self.group.status in ENDED:
+            return
         seconds = self.group.given.get("ActiveDeadlineSeconds")
         if seconds is not None:
             left = self.group.created + seconds - self._runtime.clock.now()
@@ -270,7 +272,6 @@ class Life:
         self.group.status = status
         now = self._runtime.clock.now()
         setattr(self.group, {"Succeeded": "succeeded", "Failed": "failed"}.get(status, "expired"), now)
-        self._event(status, f"The container group is {status}")
 
     async def _release(self) -> None:
         """Let go of every machine, whatever becomes of one of them."""

@@ -68,6 +68,7 @@ class Quirks:
     quota_code: str = quirk(
         "QuotaExceeded", "the code for too many", "QuotaExceeded", "InvalidParameter.ValueExceeded"
     )
+    price_per: str = quirk("hour", "what DescribeContainerGroupPrice's amounts are for", "hour", "second")
     terminal_kept_seconds: float = quirk(3600.0, "how long every ended group is listed")
     terminal_kept_most: int = quirk(100, "how many ended groups are listed after that")
 

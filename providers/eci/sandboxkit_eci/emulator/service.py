@@ -21,6 +21,7 @@ from sandboxkit_eci.emulator.errors import (
     unsupported_action,
 )
 from sandboxkit_eci.emulator.faults import Fault, Faults
+from sandboxkit_eci.emulator.images import Images
 from sandboxkit_eci.emulator.limits import Limits, throttled
 from sandboxkit_eci.emulator.nonces import Nonces
 from sandboxkit_eci.emulator.runtime import Runtime
@@ -74,6 +75,7 @@ class Service:
         self.faults = faults or Faults()
         self.region = region
         self.groups = Groups(runtime)
+        self.images = Images(runtime)
         self.tickets = Tickets(runtime.quirks)
         self.tokens = ClientTokens(runtime.quirks.client_token_seconds)
         self.counts = Counts()
@@ -171,6 +173,7 @@ class Service:
     async def close(self) -> None:
         """Remove everything that was made."""
         try:
+            await self.images.close()
             await self.groups.close()
         finally:
             await self.runtime.backend.close()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sandboxkit_eci.emulator.app import Server
-from sandboxkit_eci.emulator.assembly import ACCESS_KEY_ID, ACCESS_KEY_SECRET, local_backend, make_service
+from sandboxkit_eci.emulator.assembly import ACCESS_KEY_ID, ACCESS_KEY_SECRET, make_service
 from sandboxkit_eci.emulator.backend import Backend
 from sandboxkit_eci.emulator.faults import Fault, Faults
 from sandboxkit_eci.emulator.service import Counts
@@ -77,18 +77,18 @@ async def _close(server: Server) -> None:
 
 @contextmanager
 def emulator(
-    backend: Backend | None = None, *, host: str = "127.0.0.1", port: int = 0, **options: Any
+    backend: Backend | str = "local", *, host: str = "127.0.0.1", port: int = 0, **options: Any
 ) -> Iterator[Emulator]:
     """Run an emulator in a thread while the block lasts; the service takes no time unless ``time_scale`` says so.
 
-    ``backend`` is local sandboxes by default; ``options`` are those of :func:`~sandboxkit_eci.emulator.assembly.make_service`.
+    The other ``options`` are those of :func:`~sandboxkit_eci.emulator.assembly.make_service`.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="eci-emulator", daemon=True)
     thread.start()
 
     async def start() -> Server:
-        server = Server(make_service(backend or local_backend(), **options))
+        server = Server(make_service(backend, **options))
         await server.start(host, port)
         return server
 

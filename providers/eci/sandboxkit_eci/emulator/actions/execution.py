@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -26,7 +27,7 @@ async def exec_container_command(call: Call) -> dict[str, Any]:
         raise invalid("Command", "/bin/bash needs TTY=true and Sync=false")
     if sync and tty:
         raise invalid("TTY", "must be false if Sync is true")
-    container, machine = _running(call, quirks)
+    container, machine = running_container(call, quirks.exec_statuses.split(","))
     if sync:
         return {"SyncResponse": await _output(machine, argv, quirks)}
     stream = None
@@ -57,12 +58,13 @@ def read_command(text: str, quirks: Quirks) -> tuple[str, ...]:
     return tuple(argv)
 
 
-def _running(call: Call, quirks: Quirks) -> tuple[Container, Machine]:
+def running_container(call: Call, statuses: Sequence[str]) -> tuple[Container, Machine]:
+    """Give the container that the call names and what runs it; raises unless its group has one of the statuses."""
     life = call.life()
     group = life.group
     container = named_container(call, life)
-    if group.status not in quirks.exec_statuses.split(","):
-        raise incorrect_status(group.id, group.status, "exec")
+    if group.status not in statuses:
+        raise incorrect_status(group.id, group.status, call.action)
     if container.machine is None or container.state.kind != "Running":
         raise ApiError(400, "IncorrectStatus", f"The container {container.name} is {container.state.kind}.")
     return container, container.machine
