@@ -18,8 +18,11 @@ from sandboxkit.errors import ProviderError, SandboxError
 from sandboxkit.model import Chunk, TerminalSize
 from sandboxkit.provider import Exchange, Report
 
-NAMED = ("/bin/sh", "-c", r'''printf '\036%s\036' $$;exec "$@"''', "sh")
-"""Goes before a command's words: says the process's number first, between two record separators."""
+NAMED = r'''stty rows $1 cols $2 2>/dev/null;printf '\036%s\036' $$;shift 2;exec "$@"'''
+"""Goes before a command: sets the size, and says the process's number between two record separators.
+
+The daemon could be told the size only when the process runs, which would be too late.
+"""
 
 SEPARATOR = b"\x1e"
 
@@ -137,13 +140,13 @@ async def open_terminal(
 ) -> LeadingTerminal:
     """Start a process on a new terminal of that size."""
     world = provider.world
+    named = ("/bin/sh", "-c", NAMED, "sh", str(size.rows), str(size.columns), *argv)
     connection, number = await world.call(
-        _exec, provider.daemon, sandbox_id, argv, until, until=until, undo=lambda opened: opened[0].close()
+        _exec, provider.daemon, sandbox_id, named, until, until=until, undo=lambda opened: opened[0].close()
     )
     raw = DockerTerminal(world, connection, sandbox_id, Raw(), daemon=provider.daemon, exec_id=number)
     terminal = LeadingTerminal(provider, sandbox_id, raw)
     try:
-        await raw.resize(size, until=until)
         await terminal.name(until)
     except BaseException:
         await raw.close()
@@ -156,7 +159,7 @@ def _exec(daemon: Daemon, sandbox_id: str, argv: tuple[str, ...], until: float) 
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,
-        "Cmd": [*NAMED, *argv],
+        "Cmd": list(argv),
         "Tty": True,
         "DetachKeys": detach_keys(),
     }
