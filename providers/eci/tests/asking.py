@@ -44,7 +44,8 @@ def listing(client: Client, *ids: str, **given: Any) -> Any:
     """Give a list's whole body."""
     wanted = "[" + ",".join(f'"{each}"' for each in ids) + "]" if ids else None
     tags = [models.DescribeContainerGroupsRequestTag(key=k, value=v) for k, v in given.pop("tags", {}).items()]
-    request = models.DescribeContainerGroupsRequest(region_id=REGION, container_group_ids=wanted, tag=tags, **given)
+    given = {"region_id": REGION, **given}
+    request = models.DescribeContainerGroupsRequest(container_group_ids=wanted, tag=tags, **given)
     return client.describe_container_groups(request).body
 
 

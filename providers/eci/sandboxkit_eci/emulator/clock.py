@@ -37,6 +37,9 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many real seconds."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         done = asyncio.get_running_loop().create_future()
         timer = self.later(seconds, lambda: None if done.done() else done.set_result(None))
         try:

@@ -165,8 +165,10 @@ class Life:
                 if container.machine is not None:
                     await container.machine.restart()
                 else:
-                    await self._pull(container, tries)
+                    pulled = await self._pull(container, tries)
                     container.machine = await runtime.backend.start(container.spec)
+                    if pulled:
+                        self._event("Pulled", f'Successfully pulled image "{container.given["Image"]}"')
             except ImageError as exc:
                 self._event("Failed", f'Failed to pull image "{container.given["Image"]}": {exc}', warning=True)
                 reason, words = ("ErrImagePull" if tries == 0 else "ImagePullBackOff"), str(exc)
@@ -186,7 +188,8 @@ class Life:
         self._event("Created", f"Created container {container.name}")
         self._event("Started", f"Started container {container.name}")
 
-    async def _pull(self, container: Container, tries: int) -> None:
+    async def _pull(self, container: Container, tries: int) -> bool:
+        """Take the time that the image takes; ``False`` if it takes none."""
         image = container.given["Image"]
         fault = self.group.fault("image-pull")
         if fault and (not fault.value or tries < float(fault.value)):
@@ -194,9 +197,10 @@ class Life:
         given = self.group.given
         if image in self._runtime.images or given.get("AutoMatchImageCache") or given.get("ImageSnapshotId"):
             self._event("SuccessfulHitImageCache", f"Container image {image} is present in the image cache")
-            return
+            return False
         self._event("Pulling", f'Pulling image "{image}"')
         await self._runtime.clock.delay(self._runtime.delays.pull)
+        return True
 
     async def _tend(self, container: Container) -> None:
         """Wait for a container's end, and start it anew as often as the policy says."""
