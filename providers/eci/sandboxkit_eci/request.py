@@ -34,13 +34,14 @@ def create_request(
     """
     spec = request.spec
     check(spec, options)
+    tags = tags_of(request, attempt, options.container_name)
     wire: Wire = {
         "ContainerGroupName": options.name or f"sandboxkit-{digest(request.owner, request.key)[:20]}",
         "ClientToken": token,
         "RestartPolicy": options.restart_policy,
         "ActiveDeadlineSeconds": max(1, math.ceil(request.expires_at - now)),
         "TerminationGracePeriodSeconds": options.termination_grace,
-        "Tag": [{"Key": key, "Value": value} for key, value in tags_of(request, attempt).items()],
+        "Tag": [{"Key": key, "Value": value} for key, value in tags.items()],
         "Container": [_container(request, options)],
         **_placement(options),
         **_size(spec, options),

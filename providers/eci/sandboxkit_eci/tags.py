@@ -8,7 +8,7 @@ from typing import Any
 
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest
-from sandboxkit_eci.options import DEFAULT_CONTAINER, eci_options
+from sandboxkit_eci.options import DEFAULT_CONTAINER
 
 PREFIX = "sandboxkit."
 """Tags that begin so are ours; a user's label may not."""
@@ -40,9 +40,8 @@ def token(owner: str, key: str, generation: int) -> str:
     return hashlib.sha256(f"{owner}\0{key}\0{generation}".encode()).hexdigest()
 
 
-def tags_of(request: CreateRequest, attempt: str) -> dict[str, str]:
+def tags_of(request: CreateRequest, attempt: str, container: str = DEFAULT_CONTAINER) -> dict[str, str]:
     """Give all tags of a new group; ``InvalidSpec`` for labels that the service has no room for."""
-    container = eci_options(request.spec.options).container_name
     own = {
         **OURS,
         OWNER: request.owner,
