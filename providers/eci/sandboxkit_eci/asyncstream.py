@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import weakref
-from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -88,8 +87,8 @@ class AsyncioCodec:
         return self._written()
 
     def _written(self) -> bytes:
-        writes: Iterable[bytes] = self._protocol.data_to_send()
-        return b"".join(writes)
+        writes = self._protocol.data_to_send()
+        return b"".join(writes) if writes else b""
 
 
 async def shake_hands(

@@ -29,11 +29,15 @@ TURN = 1 << 18
 RECEIVE = 1 << 18
 """Bytes taken from the kernel at once."""
 
-SLICE = 1 << 14
-"""Bytes parsed at once: in the smallest messages, which cost time one by one, they take some 20 ms."""
+SLICE, LARGEST_SLICE = 1 << 13, 1 << 16
+"""Bytes parsed at once under asyncio: in the smallest messages, which cost time one by one, the first take 10 ms.
+Where a slice does not even hold the end of a message, the next may be larger."""
 
 MANY = 256
 """Messages after which an exchange gives what it has, and leaves the rest to the next."""
+
+SMALL = 1 << 12
+"""Bytes up to which, on average, neighbouring pieces of one stream are joined."""
 
 PAUSE = 0.01
 """Seconds between looks where no descriptor can be waited for."""
@@ -131,9 +135,8 @@ class ExecChannel:
             self._leave()
 
     async def _exchange(self, outgoing: bytes | memoryview, receive: bool, until: float | None) -> Exchange:
-        if outgoing:
-            # A peer that takes everything at once would never let anybody else run.
-            await self._world.breathe()
+        # A peer that gives or takes without end would never let anybody else run.
+        await self._world.breathe()
         sent = 0
         while True:
             later = self.tick()
@@ -269,10 +272,13 @@ class ExecChannel:
 
     def _parse(self) -> list[Chunk]:
         chunks: list[Chunk] = []
+        size = RECEIVE if self._alone else SLICE
         while (self._rest or not self._begun) and len(chunks) < MANY:
-            piece, self._rest = self._rest[:SLICE], self._rest[SLICE:]
+            piece, self._rest = self._rest[:size], self._rest[size:]
             self._begun = True
             received = self._codec.feed(piece)
+            if not received.messages and size < LARGEST_SLICE:
+                size *= 2
             for message, last in received.messages:
                 chunks += self._parser.feed(message, last=last)
             if received.reply:
@@ -338,8 +344,8 @@ class ExecChannel:
 
 
 def joined(chunks: list[Chunk]) -> list[Chunk]:
-    """Join neighbours of one stream: what comes in small messages is cheaper in one piece."""
-    if len(chunks) < 2:
+    """Join neighbours of one stream where they are small: that makes them cheaper for whoever takes them."""
+    if len(chunks) < 2 or sum(len(chunk.data) for chunk in chunks) >= SMALL * len(chunks):
         return chunks
     runs: list[list[Chunk]] = []
     for chunk in chunks:

@@ -33,10 +33,19 @@ Handler = Callable[[ServerConnection], Awaitable[None]]
 class Served:
     """What the tests ask a server."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.uri = uri
         self.open = 0
         self.seen = 0
+        self.opened: Callable[[], object] = lambda: None
+        self._loop = loop
+        self.connections: set[ServerConnection] = set()
+
+    def abort(self) -> None:
+        """Drop every websocket that is open now, without a word."""
+        assert self._loop is not None
+        for connection in tuple(self.connections):
+            self._loop.call_soon_threadsafe(connection.transport.abort)
 
 
 @contextlib.contextmanager
@@ -49,6 +58,8 @@ def websocket_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Ite
     async def guarded(connection: ServerConnection) -> None:
         started[0].open += 1
         started[0].seen += 1
+        started[0].connections.add(connection)
+        started[0].opened()
         try:
             with contextlib.suppress(ConnectionClosed):
                 await handler(connection)
@@ -56,6 +67,7 @@ def websocket_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Ite
             failures.append(exc)
         finally:
             started[0].open -= 1
+            started[0].connections.discard(connection)
 
     def check(connection: ServerConnection, request: Request) -> Response | None:
         return None if SECRET in request.path else connection.respond(403, "no such exec\n")
@@ -72,7 +84,7 @@ def websocket_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Ite
             process_request=check,
         )
         port = next(iter(server.sockets)).getsockname()[1]
-        started.append(Served(f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/exec/?s={SECRET}"))
+        started.append(Served(f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/exec/?s={SECRET}", loop))
         ready.set()
         await stop.wait()
         server.close()

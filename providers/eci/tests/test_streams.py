@@ -562,9 +562,8 @@ def test_a_certificate_that_is_not_trusted_is_an_error(
     async def handler(server: ServerConnection) -> None:
         raise AssertionError("nothing may get here")
 
-    with websocket_server(handler, certificate[0]) as served:
-        with pytest.raises(ProviderError, match="certificate") as caught:
-            go(lambda world: open_and_close(world, served.uri))
+    with websocket_server(handler, certificate[0]) as served, pytest.raises(ProviderError, match="cert") as caught:
+        go(lambda world: open_and_close(world, served.uri))
     assert not caught.value.retryable
     assert not holds_secret(caught.value)
 
@@ -599,9 +598,12 @@ def test_a_proxy_is_asked_for_a_tunnel(go: Go, tls: bool, certificate: tuple[ssl
     ],
 )
 def test_a_proxy_that_refuses_is_named(go: Go, answer: bytes, kind: type[ProviderError]) -> None:
-    with proxy_server([], answer) as proxy, pytest.raises(ProviderError, match="proxy") as caught:
+    async def scenario(world: World) -> None:
         through = proxy.replace("http://", "http://me:hidden@")
-        go(lambda world: open_and_close(world, f"ws://127.0.0.1:1/?s={SECRET}", proxy=through))
+        await open_and_close(world, f"ws://127.0.0.1:1/?s={SECRET}", proxy=through)
+
+    with proxy_server([], answer) as proxy, pytest.raises(ProviderError, match="proxy") as caught:
+        go(scenario)
     assert type(caught.value) is kind
     assert not holds_secret(caught.value)
     assert not holds_secret(caught.value, "hidden")
