@@ -18,8 +18,10 @@ class ScriptedMachine:
     restarts: int = 0
     removed: bool = False
     output: bytes = b""
+    asked: list[tuple[str, ...]] = attrs.field(factory=list)
+    """The commands that were executed."""
     committed: list[str] = attrs.field(factory=list)
-    used: Usage = Usage()
+    used: Usage = attrs.field(factory=Usage)
 
     def end(self, code: int) -> None:
         """Let its own process end."""
@@ -32,6 +34,7 @@ class ScriptedMachine:
     async def exec(self, argv: tuple[str, ...], *, tty: bool) -> Stream:
         if self.removed:
             raise NotRunning("removed")
+        self.asked.append(argv)
         stream = AnswerStream(Echo(argv), lambda _: None)
         stream.feed(b"")
         return stream
