@@ -23,6 +23,7 @@ from sandboxkit.errors import DeadlineExceeded, SandboxError, Throttled
 from sandboxkit.provider import World
 from sandboxkit_eci.faults import CREATE, cause_of, translated
 from sandboxkit_eci.limiter import Limiter, shared_limiter
+from sandboxkit_eci.quiet import quietly
 from sandboxkit_eci.request import flat
 from sandboxkit_eci.settings import ConnectOptions
 
@@ -34,6 +35,9 @@ PAGE = 20
 
 THROTTLED_PAUSE = 1.0
 """Seconds without calls after the service asked to slow down and did not say for how long."""
+
+IDLE_CONNECTIONS = 4
+"""Connections kept open when idle; any number may be in use."""
 
 Body = dict[str, Any]
 
@@ -209,7 +213,8 @@ class Api:
                 # Fields that the service has and the SDK does not know would be dropped without a word.
                 known = flat(request.to_map())
                 queries |= {name: text for name, text in flat(wire).items() if name not in known}
-            answer = _method(client, action)(request, self._runtime(left, queries))
+            with quietly():
+                answer = _method(client, action)(request, self._runtime(left, queries))
             return dict(answer.body.to_map()) if answer.body is not None else {}
         except Exception as exc:  # noqa: BLE001 - the SDK raises anything, and none of it may go on
             failed = exc
@@ -225,6 +230,7 @@ class Api:
             connect_timeout=max(1, round(connect * 1000)),
             read_timeout=max(1, round(left * 1000)),
             autoretry=False,
+            max_idle_conns=IDLE_CONNECTIONS,
             ca=self.options.ca_file,
             http_proxy=self.options.http_proxy,
             https_proxy=self.options.https_proxy,
