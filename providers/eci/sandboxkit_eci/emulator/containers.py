@@ -107,10 +107,10 @@ class Container:
         return Usage() if self.machine is None else await self.machine.usage()
 
     async def release(self) -> None:
-        """Let go of what is behind it, for ever; its log stays."""
+        """Let go of what is behind it, for ever; its log stays. What is cancelled or fails can be done again."""
         machine = self.machine
         if machine is not None:
             with suppress(Exception):  # a log that cannot be had is no reason to keep the machine
                 self.kept_log = bytes(machine.log()[-LOG_KEPT:])
-            self.machine = None
             await machine.remove()
+            self.machine = None

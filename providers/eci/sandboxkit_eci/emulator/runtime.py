@@ -7,6 +7,7 @@ import attrs
 from sandboxkit_eci.emulator.backend import Backend
 from sandboxkit_eci.emulator.clock import Clock
 from sandboxkit_eci.emulator.delays import Delays
+from sandboxkit_eci.emulator.groups import Group
 from sandboxkit_eci.emulator.quirks import Quirks
 
 
@@ -20,3 +21,7 @@ class Runtime:
     delays: Delays = attrs.field(factory=Delays)
     images: set[str] = attrs.field(factory=set)
     """Images that are in a cache, or were pulled before."""
+
+    def note(self, group: Group, reason: str, message: str, *, warning: bool = False) -> None:
+        """Note an event of a group's, now."""
+        group.events.add(reason, message, now=self.clock.now(), warning=warning)
