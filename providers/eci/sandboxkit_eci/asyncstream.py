@@ -145,6 +145,11 @@ class AsyncioChannel(ExecChannel):
             self.tick()
             self._arm()
 
+    def send(self, message: bytes) -> None:
+        super().send(message)
+        if self._backlog:
+            self._arm()
+
     def _leave(self) -> None:
         if self._backlog and not self._closing:
             self._arm()
@@ -156,7 +161,7 @@ class AsyncioChannel(ExecChannel):
         await super().close()
 
 
-def _tick(channel: weakref.ref[AsyncioChannel]) -> None:
+def _tick(channel: weakref.ref[Any]) -> None:
     alive = channel()
     if alive is not None:
         alive.on_time()

@@ -85,16 +85,16 @@ class BlockingCodec:
                 return Received(messages, reply)
             except websocket.WebSocketException as exc:
                 return Received(messages, reply, problem=type(exc).__name__)
+            body: Any = frame.data
             if frame.opcode == _CLOSE:
-                code = struct.unpack("!H", frame.data[:2])[0] if frame.data else NO_CODE
-                return Received(messages, reply + _encode(frame.data[:2], _CLOSE), code=code)
+                code = struct.unpack("!H", body[:2])[0] if body else NO_CODE
+                return Received(messages, reply + _encode(body[:2], _CLOSE), code=code)
             if frame.opcode == _PING:
-                reply = _encode(frame.data, _PONG)
+                reply = _encode(body, _PONG)
             elif frame.opcode != _PONG:
                 if frame.opcode != _CONTINUED:
                     self._text = frame.opcode == _TEXT
-                piece = frame.data.decode("utf-8", "surrogateescape") if self._text else frame.data
-                messages.append((piece, bool(frame.fin)))
+                messages.append((body.decode("utf-8", "surrogateescape") if self._text else body, bool(frame.fin)))
 
     def message(self, data: bytes) -> bytes:
         return _encode(data, _BINARY)

@@ -6,6 +6,7 @@ task, no queue. What has not been asked for stays in the kernel and holds the co
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Protocol
 
@@ -42,7 +43,7 @@ SMALL = 1 << 12
 PAUSE = 0.01
 """Seconds between looks where no descriptor can be waited for."""
 
-FAREWELL = 0.5
+FAREWELL = 0.2
 """Seconds that closing waits for what was taken for sending to go."""
 
 MOST_REPLIES = 1 << 16
@@ -139,6 +140,8 @@ class ExecChannel:
         await self._world.breathe()
         sent = 0
         while True:
+            if self._closing:
+                raise ProviderUnavailable("the channel was closed")
             later = self.tick()
             if not sent:
                 sent, later = self._send(outgoing)
@@ -154,8 +157,6 @@ class ExecChannel:
                 return Exchange(sent)
             # Under asyncio nothing was sent when it comes here: there is no place to be cancelled after that.
             await self._wait(bool(outgoing), receive, later, until)
-            if self._closing:
-                raise ProviderUnavailable("the channel was closed")
 
     async def _wait(self, send: bool, receive: bool, later: bool, until: float | None) -> None:
         if self._alone:
@@ -184,7 +185,7 @@ class ExecChannel:
 
     def _send(self, outgoing: bytes | memoryview) -> tuple[int, bool]:
         """Send what can be sent now; give how much, and whether only TLS is in the way."""
-        sent = 0
+        outgoing, sent = memoryview(outgoing), 0
         with self._sending:
             later = self._flush()
             while sent < min(len(outgoing), TURN) and not self._backlog and not self._deaf:
@@ -206,8 +207,12 @@ class ExecChannel:
             return True
         except OSError:
             # What the command wrote may still be on its way: only receiving tells how it ended.
-            self._deaf = True
+            self._go_deaf()
         return False
+
+    def _go_deaf(self) -> None:
+        self._deaf = True
+        self._backlog = memoryview(b"")
 
     def _reply(self, data: bytes) -> None:
         # A peer that pings without reading the answers gets no more of them.
@@ -289,7 +294,7 @@ class ExecChannel:
 
     def _finish(self, received: Received) -> None:
         # Nothing is sent to a peer that has said goodbye, and nothing of it is read.
-        self._deaf = True
+        self._go_deaf()
         self._rest = self._rest[:0]
         if received.code in ENDINGS:
             self._ended = True
@@ -305,7 +310,7 @@ class ExecChannel:
 
     def _break(self, why: str) -> None:
         self._broken = why
-        self._deaf = True
+        self._go_deaf()
 
     # -- closing --------------------------------------------------------------------------------------------------
 
@@ -334,6 +339,10 @@ class ExecChannel:
             await self._world.sleep(PAUSE)
             with self._sending:
                 self._flush()
+            if not self._users:
+                # A peer whose process has ended takes no more: that is seen by what it says.
+                with contextlib.suppress(ProviderError):
+                    self._receive()
 
     def _leave(self) -> None:
         with self._lock:

@@ -85,8 +85,9 @@ async def _open(world: World, address: tuple[str, int], until: float) -> socket.
         found = await world.call(
             functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM), until=until
         )
-    except socket.gaierror as exc:
-        raise ProviderUnavailable(f"the host {host} is not known: {exc.strerror}") from None
+    except (OSError, UnicodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no host's name"
+        raise ProviderUnavailable(f"the host {host} is not known: {reason}") from None
     problem = "no address"
     for number, (family, kind, protocol, _, target) in enumerate(found):
         more = number + 1 < len(found)

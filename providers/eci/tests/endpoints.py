@@ -81,6 +81,7 @@ def websocket_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Ite
             compression=None,
             max_size=None,
             ping_interval=None,
+            close_timeout=1,  # it does not read on while it waits for the client's goodbye
             process_request=check,
         )
         port = next(iter(server.sockets)).getsockname()[1]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import logging
 import os
 import queue
 import socket
@@ -630,6 +631,73 @@ def test_200_connections_leave_nothing_behind(go: Go) -> None:
 
     with websocket_server(handler) as served:
         go(scenario)
+
+
+def test_a_peer_that_writes_without_end_lets_others_run() -> None:
+    turns = 0
+
+    async def handler(server: ServerConnection) -> None:
+        while True:
+            await server.send(b"\x01" + bytes(1 << 16))
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        world = AsyncioWorld()
+        other = asyncio.create_task(count())
+        async with opened(world, served.uri) as channel:
+            for number in range(200):
+                assert turns >= number
+                assert (await channel.exchange(until=world.now() + PATIENCE)).chunks
+        other.cancel()
+        await world.close()
+
+    with websocket_server(handler) as served:
+        asyncio.run(scenario())
+
+
+def test_one_exchange_takes_few_of_many_small_messages() -> None:
+    """Each costs time, and all of that is one turn of the loop."""
+
+    def talk(sock: socket.socket) -> None:
+        upgrade(sock)
+        sock.sendall(frame(b"\x01x") * 100_000 + frame(b"\x03\xe8", 8))
+        read_frame(sock)
+
+    async def scenario() -> tuple[int, int]:
+        world, most, total = AsyncioWorld(), 0, 0
+        async with opened(world, served.uri) as channel:
+            while True:
+                turn = await channel.exchange(until=world.now() + PATIENCE)
+                size = sum(len(chunk.data) for chunk in turn.chunks)
+                most, total = max(most, size), total + size
+                if turn.closed:
+                    return most, total
+
+    with bare_server(talk) as served:
+        most, total = asyncio.run(scenario())
+    assert total == 100_000
+    assert most <= 4096
+
+
+def test_no_log_has_the_address_or_what_is_sent(go: Go, caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(server: ServerConnection) -> None:
+        await server.recv()
+
+    async def scenario(world: World) -> None:
+        async with opened(world, served.uri) as channel:
+            await follow(world, channel, b"PASSWORD=hidden")
+
+    with websocket_server(handler) as served:
+        caplog.set_level(logging.DEBUG)
+        logging.getLogger("websockets.server").setLevel(logging.WARNING)
+        go(scenario)
+    assert SECRET not in caplog.text
+    assert "hidden" not in caplog.text
 
 
 # -- cancelling ---------------------------------------------------------------------------------------------------
