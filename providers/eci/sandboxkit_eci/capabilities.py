@@ -30,7 +30,7 @@ CAPABILITIES: Mapping[str, Capability] = {
     "restart_keeps_files": Capability(False, "the container is made anew"),
     "stop_start": Capability(False, "ECI has no stop"),
     "pause": Capability(False, "ECI has no pause"),
-    "snapshot": Capability(False, "not built yet"),
-    "logs": Capability(False, "not built yet"),
-    "stats": Capability(False, "not built yet"),
+    "snapshot": Capability(False, "not in the common interface yet; see sandboxkit_eci.account"),
+    "logs": Capability(False, "not in the common interface yet; see sandboxkit_eci.account"),
+    "stats": Capability(False, "not in the common interface yet; see sandboxkit_eci.account"),
 }

@@ -85,8 +85,13 @@ class EciProvider(ProviderBase):
     async def get(self, sandbox_id: str, *, until: float | None) -> SandboxInfo:
         return describe.info_of_group(await self.group(sandbox_id, until=until))
 
-    async def group(self, sandbox_id: str, *, events: bool = False, until: float | None) -> Body:
-        """Ask for a group of sandboxkit's; raises ``SandboxNotFound``."""
+    async def group(
+        self, sandbox_id: str, *, events: bool = False, patient: bool = True, until: float | None
+    ) -> Body:
+        """Ask for a group of sandboxkit's; raises ``SandboxNotFound``.
+
+        ``patient``: one that this client has just made is asked for again if it is missing, since new ones show late.
+        """
         missing = SandboxNotFound(f"no sandbox {sandbox_id!r} in {self.options.region_id}")
         if not _ID.match(sandbox_id) or self.memory.is_deleted(sandbox_id):
             raise missing
@@ -96,7 +101,7 @@ class EciProvider(ProviderBase):
             if found is not None and marks.is_ours(marks.of_group(found)):
                 self.memory.met(found)
                 return found
-            late = found is None and self.memory.is_fresh(sandbox_id) and self.world.now() < end
+            late = patient and found is None and self.memory.is_fresh(sandbox_id) and self.world.now() < end
             if not late or (until is not None and self.world.now() + 0.5 > until):
                 self.memory.gone(sandbox_id)
                 raise missing
@@ -233,7 +238,9 @@ class EciProvider(ProviderBase):
     async def _confirmed(self, sandbox_id: str, refused: SandboxError, until: float | None) -> SandboxError:
         """Ask what is with the sandbox whose command was refused."""
         try:
-            group = await self.group(sandbox_id, until=until)
+            # Two that say so are enough.
+            patient = not isinstance(refused, SandboxNotFound)
+            group = await self.group(sandbox_id, patient=patient, until=until)
         except (SandboxNotFound, ProviderError) as exc:
             return exc
         status = describe.info_of_group(group).status

@@ -13,7 +13,7 @@ from sandboxkit.model import CreateRequest, SandboxSpec
 from sandboxkit_eci import keepalive
 from sandboxkit_eci.options import ConfigFiles, EciOptions, Mount, NfsVolume
 from sandboxkit_eci.sizes import sized
-from sandboxkit_eci.tags import PREFIX, digest, tags_of
+from sandboxkit_eci.tags import digest, tags_of
 
 LONGEST_NAME = 128
 LONGEST_VALUE = 256
@@ -64,9 +64,6 @@ def check(spec: SandboxSpec, options: EciOptions) -> None:
         raise InvalidSpec("eci needs an image: create(image='...') or connect(..., image='...')")
     if not re.fullmatch(r"[\w.:/@-]+", spec.image, re.ASCII) or spec.image.startswith("-"):
         raise InvalidSpec(f"{spec.image!r} is not the name of an image")
-    for name in spec.labels:
-        if name.startswith(PREFIX):
-            raise InvalidSpec(f"label {name!r}: names that begin with {PREFIX!r} are sandboxkit's own")
     if spec.cwd is not None and not spec.cwd.startswith("/"):
         raise InvalidSpec(f"cwd must be an absolute path, not {spec.cwd!r}")
     for name, value in spec.env.items():

@@ -55,7 +55,17 @@ def tags_of(request: CreateRequest, attempt: str, container: str = DEFAULT_CONTA
     room = MOST - len(own)
     if len(request.spec.labels) > room:
         raise InvalidSpec(f"ECI has room for {room} labels, not {len(request.spec.labels)}")
-    for name, value in {**request.spec.labels, OWNER: request.owner}.items():
+    check_labels(request.spec.labels)
+    if len(request.owner) > LONGEST_VALUE:
+        raise InvalidSpec(f"owner: ECI takes at most {LONGEST_VALUE} characters")
+    return {**own, **request.spec.labels}
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Refuse labels that are sandboxkit's own, or that the service does not take."""
+    for name, value in labels.items():
+        if name.startswith(PREFIX):
+            raise InvalidSpec(f"label {name!r}: names that begin with {PREFIX!r} are sandboxkit's own")
         if len(name) > LONGEST_KEY or len(value) > LONGEST_VALUE:
             raise InvalidSpec(
                 f"label {name[:LONGEST_KEY]!r}: ECI takes names up to {LONGEST_KEY} and values up to "
@@ -63,7 +73,6 @@ def tags_of(request: CreateRequest, attempt: str, container: str = DEFAULT_CONTA
             )
         if name.lower().startswith(_FORBIDDEN) or value.lower().startswith(_FORBIDDEN[2:]):
             raise InvalidSpec(f"label {name!r}: ECI takes none that begin with {', '.join(_FORBIDDEN)}")
-    return {**own, **request.spec.labels}
 
 
 def of_group(group: Mapping[str, Any]) -> dict[str, str]:
