@@ -21,15 +21,16 @@ from websockets.uri import parse_uri
 
 from sandboxkit.errors import ProviderError, ProviderUnavailable
 from sandboxkit.provider import World
-from sandboxkit_eci.channel import ExecChannel, Received
+from sandboxkit_eci.channel import ExecChannel
+from sandboxkit_eci.codec import NO_CODE, Received
 from sandboxkit_eci.connection import Connection
 from sandboxkit_eci.dialing import Endpoint, receive_some, send_all
 from sandboxkit_eci.refusals import refused
 
-ANSWER = 1 << 16
-"""Bytes of the handshake's answer taken at once."""
+ANSWER = 1 << 12
+"""Bytes of the handshake's answer taken at once: few, for the messages behind it, however small, are parsed with it."""
 
-NORMAL, NO_CODE = 1000, 1005
+NORMAL = 1000
 
 # At level DEBUG the library logs the handshake, whose address is a secret, and frames, which hold the command's
 # environment: its logger is ours, belongs to no tree and says nothing.
@@ -43,7 +44,7 @@ class _Protocol(ClientProtocol):
 
 @attrs.define(eq=False)
 class AsyncioCodec:
-    """See :class:`sandboxkit_eci.channel.Codec`."""
+    """See :class:`sandboxkit_eci.codec.Codec`."""
 
     _protocol: ClientProtocol = attrs.field(repr=False)
     # What came right behind the handshake.
@@ -136,22 +137,22 @@ class AsyncioChannel(ExecChannel):
             self._timer.cancel()
         # A channel that was dropped without being closed is not kept, and its socket's warning not lost.
         self._timer = asyncio.get_running_loop().call_later(
-            max(0.0, self.next_tick - self._world.now()), _tick, weakref.ref(self)
+            max(0.0, self._outbox.next_due - self._world.now()), _tick, weakref.ref(self)
         )
 
     def on_time(self) -> None:
         """Do what is due, and come back."""
         if not self._closing:
-            self.tick()
+            self._outbox.flush()
             self._arm()
 
     def send(self, message: bytes) -> None:
         super().send(message)
-        if self._backlog:
+        if not self._outbox.is_empty:
             self._arm()
 
     def _leave(self) -> None:
-        if self._backlog and not self._closing:
+        if not self._outbox.is_empty and not self._closing:
             self._arm()
         super()._leave()
 

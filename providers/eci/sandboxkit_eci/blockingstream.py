@@ -15,15 +15,14 @@ import attrs
 import websocket
 
 from sandboxkit.errors import DeadlineExceeded, ProviderError, ProviderUnavailable
-from sandboxkit_eci.channel import RECEIVE, Received
+from sandboxkit_eci.channel import RECEIVE
+from sandboxkit_eci.codec import NO_CODE, Received
 from sandboxkit_eci.connection import Connection
 from sandboxkit_eci.dialing import Endpoint
 from sandboxkit_eci.refusals import refused
 
 _TEXT, _BINARY, _CONTINUED = websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_CONT
 _CLOSE, _PING, _PONG = websocket.ABNF.OPCODE_CLOSE, websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG
-
-NO_CODE = 1005
 
 
 @attrs.define(eq=False)
@@ -68,7 +67,7 @@ class _Socket:
 
 @attrs.define(eq=False)
 class BlockingCodec:
-    """See :class:`sandboxkit_eci.channel.Codec`."""
+    """See :class:`sandboxkit_eci.codec.Codec`."""
 
     _socket: _Socket = attrs.field(repr=False)
     _library: websocket.WebSocket = attrs.field(repr=False)

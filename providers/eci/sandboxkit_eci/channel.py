@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Protocol
 
 import attrs
 
 from sandboxkit.errors import ProviderError, ProviderUnavailable
 from sandboxkit.model import Chunk
 from sandboxkit.provider import Exchange, World
+from sandboxkit_eci.codec import NO_CODE, Codec, Received
 from sandboxkit_eci.connection import Connection, TryLater
-from sandboxkit_eci.messages import MessageParser, encode_stdin
+from sandboxkit_eci.messages import MessageParser
+from sandboxkit_eci.outbox import Outbox
 
 PING_INTERVAL = 20.0
 """Seconds between pings: ECI closes an exec that was silent for about 60."""
-
-PIECE = 1 << 16
-"""Bytes of stdin in one message."""
-
-TURN = 1 << 18
-"""Bytes that one exchange sends at most, so that nobody else waits for long."""
 
 RECEIVE = 1 << 18
 """Bytes taken from the kernel at once."""
@@ -46,43 +41,8 @@ PAUSE = 0.01
 FAREWELL = 0.2
 """Seconds that closing waits for what was taken for sending to go."""
 
-MOST_REPLIES = 1 << 16
-"""Bytes of unsent replies to pings after which no more are added."""
-
-ENDINGS = (1000, 1001, 1005)
-"""Codes with which a peer closes in order; 1005 stands for none."""
-
-
-@attrs.frozen
-class Received:
-    """What some bytes held: pieces of messages (``str`` is text; whether each ends its message), and the end."""
-
-    messages: list[tuple[bytes | bytearray | str, bool]]
-    reply: bytes = b""
-    code: int | None = None
-    """The code in the peer's close frame."""
-    problem: str = ""
-    """Why the peer's bytes are no websocket's, if so."""
-
-
-class Codec(Protocol):
-    """The websocket protocol, sans-I/O, as one of the libraries speaks it."""
-
-    def feed(self, data: memoryview) -> Received:
-        """Take the next bytes of the peer's."""
-        ...
-
-    def message(self, data: bytes) -> bytes:
-        """Give a binary message to send."""
-        ...
-
-    def ping(self) -> bytes:
-        """Give a ping to send."""
-        ...
-
-    def goodbye(self) -> bytes:
-        """Give a close frame to send."""
-        ...
+ENDINGS = (1000, 1001, NO_CODE)
+"""Codes with which a peer closes in order."""
 
 
 @attrs.define(eq=False)
@@ -102,26 +62,20 @@ class ExecChannel:
     _begun: bool = attrs.field(default=False, init=False)
     # What has arrived and is not yet parsed.
     _rest: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
-    # What the caller was told is sent and the kernel had no room for: the rest of a message, pings, replies.
-    _backlog: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
-    _ping_at: float = attrs.field(init=False)
+    _outbox: Outbox = attrs.field(init=False, repr=False)
     _ended: bool = attrs.field(default=False, init=False)
     _told: bool = attrs.field(default=False, init=False)
     _broken: str = attrs.field(default="", init=False)
-    _deaf: bool = attrs.field(default=False, init=False)
     _closing: bool = attrs.field(default=False, init=False)
     _waiting: set[str] = attrs.field(factory=set, init=False, repr=False)
     _users: int = attrs.field(default=0, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
-    _sending: threading.RLock = attrs.field(factory=threading.RLock, init=False, repr=False)
+    # Whether nothing else sends what is left to send: then ``exchange`` waits for that, and pings.
+    _alone: bool = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._ping_at = self._world.now() + self._ping_interval
-
-    @property
-    def _alone(self) -> bool:
-        """Whether nothing else sends what is left to send: then ``exchange`` waits for that, and pings."""
-        return self._world.name == "blocking"
+        self._outbox = Outbox(self._world, self._connection, self._codec, self._ping_interval)
+        self._alone = self._world.name == "blocking"
 
     async def exchange(
         self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
@@ -142,16 +96,17 @@ class ExecChannel:
         while True:
             if self._closing:
                 raise ProviderUnavailable("the channel was closed")
-            later = self.tick()
-            if not sent:
-                sent, later = self._send(outgoing)
+            if sent:
+                later = self._outbox.flush()
+            else:
+                sent, later = self._outbox.take(outgoing)
             chunks: list[Chunk] = []
             # There may have been an end, which the one who receives was told.
             closed = self._told
             if receive:
                 chunks, closed, again = self._receive()
                 later = later or again
-            if chunks or closed or (sent and not (self._alone and self._backlog)):
+            if chunks or closed or (sent and (self._outbox.is_empty or not self._alone)):
                 return Exchange(sent, tuple(chunks), closed)
             if until is not None and self._world.now() >= until:
                 return Exchange(sent)
@@ -159,10 +114,13 @@ class ExecChannel:
             await self._wait(bool(outgoing), receive, later, until)
 
     async def _wait(self, send: bool, receive: bool, later: bool, until: float | None) -> None:
+        if receive and self._rest:
+            await self._world.breathe()
+            return
         if self._alone:
-            until = self._ping_at if until is None else min(until, self._ping_at)
+            until = self._outbox.ping_at if until is None else min(until, self._outbox.ping_at)
         wanted = {"read"} if receive else set()
-        if (send or self._backlog) and not self._deaf:
+        if (send or not self._outbox.is_empty) and not self._outbox.deaf:
             wanted.add("write")
         if not self._alone:
             # A loop has one reader and one writer for a descriptor: whoever comes second looks again and again.
@@ -181,71 +139,10 @@ class ExecChannel:
         finally:
             self._waiting -= wanted
 
-    # -- sending --------------------------------------------------------------------------------------------------
-
-    def _send(self, outgoing: bytes | memoryview) -> tuple[int, bool]:
-        """Send what can be sent now; give how much, and whether only TLS is in the way."""
-        outgoing, sent = memoryview(outgoing), 0
-        with self._sending:
-            later = self._flush()
-            while sent < min(len(outgoing), TURN) and not self._backlog and not self._deaf:
-                piece = outgoing[sent : sent + PIECE]
-                self._backlog = memoryview(self._codec.message(encode_stdin(piece)))
-                later = self._flush()
-                if not self._deaf:
-                    sent += len(piece)
-        return sent, later
-
-    def _flush(self) -> bool:
-        try:
-            while self._backlog and not self._deaf:
-                gone = self._connection.send(self._backlog)
-                if not gone:
-                    break
-                self._backlog = self._backlog[gone:]
-        except TryLater:
-            return True
-        except OSError:
-            # What the command wrote may still be on its way: only receiving tells how it ended.
-            self._go_deaf()
-        return False
-
-    def _go_deaf(self) -> None:
-        self._deaf = True
-        self._backlog = memoryview(b"")
-
-    def _reply(self, data: bytes) -> None:
-        # A peer that pings without reading the answers gets no more of them.
-        if len(self._backlog) < MOST_REPLIES:
-            self.add(data)
-
-    def add(self, data: bytes) -> None:
-        """Send ``data``, now or when there is room."""
-        with self._sending:
-            if not self._deaf:
-                self._backlog = memoryview(bytes(self._backlog) + data)
-                self._flush()
-
     def send(self, message: bytes) -> None:
         """Send a message that is no stdin, now or when there is room; nothing happens once the peer has ended."""
-        if not self._deaf and not self._closing:
-            self.add(self._codec.message(message))
-
-    def tick(self) -> bool:
-        """Send what is left to send, and a ping if one is due; ``True`` if only TLS is in the way."""
-        if self._world.now() >= self._ping_at:
-            self._ping_at = self._world.now() + self._ping_interval
-            if not self._backlog and not self._deaf:
-                self.add(self._codec.ping())
-        if not self._backlog:
-            return False
-        with self._sending:
-            return self._flush()
-
-    @property
-    def next_tick(self) -> float:
-        """When :meth:`tick` should be called, if nobody exchanges."""
-        return min(self._ping_at, self._world.now() + PAUSE) if self._backlog and not self._deaf else self._ping_at
+        if not self._closing:
+            self._outbox.message(message)
 
     # -- receiving ------------------------------------------------------------------------------------------------
 
@@ -277,24 +174,25 @@ class ExecChannel:
 
     def _parse(self) -> list[Chunk]:
         chunks: list[Chunk] = []
-        size = RECEIVE if self._alone else SLICE
-        while (self._rest or not self._begun) and len(chunks) < MANY:
+        size, count = (RECEIVE if self._alone else SLICE), 0
+        while (self._rest or not self._begun) and count < MANY:
             piece, self._rest = self._rest[:size], self._rest[size:]
             self._begun = True
             received = self._codec.feed(piece)
+            count += len(received.messages)
             if not received.messages and size < LARGEST_SLICE:
                 size *= 2
             for message, last in received.messages:
                 chunks += self._parser.feed(message, last=last)
             if received.reply:
-                self._reply(received.reply)
+                self._outbox.reply(received.reply)
             if received.code is not None or received.problem:
                 self._finish(received)
         return chunks
 
     def _finish(self, received: Received) -> None:
         # Nothing is sent to a peer that has said goodbye, and nothing of it is read.
-        self._go_deaf()
+        self._outbox.shut()
         self._rest = self._rest[:0]
         if received.code in ENDINGS:
             self._ended = True
@@ -310,7 +208,7 @@ class ExecChannel:
 
     def _break(self, why: str) -> None:
         self._broken = why
-        self._go_deaf()
+        self._outbox.shut()
 
     # -- closing --------------------------------------------------------------------------------------------------
 
@@ -332,13 +230,11 @@ class ExecChannel:
 
     async def _say_goodbye(self) -> None:
         # The peer's answer is not waited for: it says nothing, and would cost each command a round trip.
-        if not self._deaf:
-            self.add(self._codec.goodbye())
+        self._outbox.goodbye()
         until = self._world.now() + FAREWELL
-        while self._backlog and not self._deaf and self._world.now() < until:
+        while not self._outbox.is_empty and self._world.now() < until:
             await self._world.sleep(PAUSE)
-            with self._sending:
-                self._flush()
+            self._outbox.flush()
             if not self._users:
                 # A peer whose process has ended takes no more: that is seen by what it says.
                 with contextlib.suppress(ProviderError):

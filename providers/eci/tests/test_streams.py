@@ -665,7 +665,7 @@ def test_one_exchange_takes_few_of_many_small_messages() -> None:
 
     def talk(sock: socket.socket) -> None:
         upgrade(sock)
-        sock.sendall(frame(b"\x01x") * 100_000 + frame(b"\x03\xe8", 8))
+        sock.sendall((frame(b"\x01x") + frame(b"\x01")) * 100_000 + frame(b"\x03\xe8", 8))
         read_frame(sock)
 
     async def scenario() -> tuple[int, int]:
