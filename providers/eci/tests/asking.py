@@ -19,6 +19,13 @@ PATIENCE = 60.0
 REGION = "cn-hangzhou"
 
 
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the proxies out of the environment: the SDK would use them even for 127.0.0.1."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def sdk(eci: Emulator, **config: Any) -> Client:
     """Give the SDK's client."""
     given = {"access_key_id": eci.access_key_id, "access_key_secret": eci.access_key_secret, **config}

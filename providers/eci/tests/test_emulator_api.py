@@ -10,14 +10,12 @@ from alibabacloud_eci20180808 import models
 from sandboxkit_eci.emulator.backends.nothing import NoBackend
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 
-from .asking import REGION, code, create, delete, execute, groups, listing, running, sdk, until
+from .asking import REGION, code, create, delete, execute, groups, listing, no_proxy, running, sdk, until
 from .scripted import ScriptedBackend
 
+__all__ = ["no_proxy"]
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 @pytest.fixture

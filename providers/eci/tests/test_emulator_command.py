@@ -20,13 +20,11 @@ import pytest
 from sandboxkit_eci.emulator.commandline import UsageError, keys, read
 from sandboxkit_eci.emulator.testing import Emulator
 
-from .asking import create, delete, execute, groups, running, sdk, until
+from .asking import create, delete, execute, groups, no_proxy, running, sdk, until
 
+__all__ = ["no_proxy"]
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 @contextmanager

@@ -11,14 +11,12 @@ from sandboxkit_eci.emulator.testing import Emulator, emulator
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from .asking import code, create, delete, execute, groups, running, sdk, until
+from .asking import code, create, delete, execute, groups, no_proxy, running, sdk, until
 from .scripted import ScriptedBackend
 
+__all__ = ["no_proxy"]
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 @pytest.fixture

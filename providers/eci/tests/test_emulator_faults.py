@@ -18,13 +18,11 @@ from sandboxkit_eci.emulator.session import SessionQuirks
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 from Tea.exceptions import TeaException
 
-from .asking import code, create, delete, groups, running, sdk, until
+from .asking import code, create, delete, groups, no_proxy, running, sdk, until
 
+__all__ = ["no_proxy"]
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 @pytest.fixture

@@ -123,7 +123,10 @@ def string_to_sign_v1(request: Request) -> str:
 
 def _v3_claim(request: Request, authorization: str) -> Claim:
     scheme, _, rest = authorization.partition(" ")
-    fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
+    fields: dict[str, str] = {}
+    for part in rest.split(","):
+        name, _, value = part.strip().partition("=")
+        fields[name] = value
     if scheme != V3 or not {"Credential", "SignedHeaders", "Signature"} <= fields.keys():
         raise ApiError(400, "IncompleteSignature", "The request signature does not conform to the standards.")
     headers = request.headers

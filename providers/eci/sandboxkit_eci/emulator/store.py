@@ -18,6 +18,9 @@ from sandboxkit_eci.emulator.runtime import Runtime
 PREFIXES = {"cn-hangzhou": "bp1", "cn-shanghai": "uf6", "cn-beijing": "2ze"}
 """How ids begin in some regions."""
 
+SWEEP = 1.0
+"""Seconds between two looks at what may be forgotten."""
+
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -36,6 +39,7 @@ class Groups:
         self._runtime = runtime
         self._lives: dict[str, Life] = {}
         self._serial = 0
+        self._swept = 0.0
         self._past: deque[Past] = deque(maxlen=1000)
         self.changed: Callable[[], None] = lambda: None
         """Called when a group comes or goes."""
@@ -104,8 +108,9 @@ class Groups:
     def _sweep(self) -> None:
         """Forget groups that ended long ago: all are kept for a while, and the newest of the older ones."""
         quirks, now = self._runtime.quirks, self._runtime.clock.now()
-        if len(self._lives) <= quirks.terminal_kept_most:
+        if len(self._lives) <= quirks.terminal_kept_most or now < self._swept + SWEEP:
             return
+        self._swept = now
         old = [
             life.group
             for life in self._lives.values()
