@@ -25,6 +25,7 @@ from sandboxkit_eci.faults import CREATE, cause_of, translated
 from sandboxkit_eci.limiter import Limiter, shared_limiter
 from sandboxkit_eci.quiet import quietly
 from sandboxkit_eci.request import flat
+from sandboxkit_eci.sessions import prepare
 from sandboxkit_eci.settings import ConnectOptions
 
 CONNECT_TIMEOUT = 5.0
@@ -243,6 +244,7 @@ class Api:
 
     def _made_client(self) -> Client:
         if self._client is None:
+            prepare(self.options, pool_size=IDLE_CONNECTIONS)
             self._client = _client(self.options)
         return self._client
 

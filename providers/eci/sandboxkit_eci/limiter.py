@@ -45,19 +45,23 @@ LIMITS: Mapping[str, int] = {
 DEFAULT_LIMIT = 500
 """For actions without a published one."""
 
+RESERVED = ("ExecContainerCommand", "DescribeContainerGroups")
+"""Actions that kills and clean-up need."""
+
 RESERVE = 25
-"""One call in so many is kept for kills and clean-up."""
+"""One call of those in so many is kept for them."""
 
 
 @attrs.define(eq=False)
 class Gate:
-    """The calls of one action: at most ``limit`` in any window, in fair turns.
+    """The calls of one action: at most ``limit`` in any window, in fair turns; ``reserve`` are for urgent ones only.
 
     Who waits is served by start-time fair queueing: each sandbox's calls are spaced on a virtual clock, so that one
     with a hundred waiting does not hold up another's first.
     """
 
     limit: int
+    reserve: int = 0
     window: float = WINDOW + MARGIN
     _times: deque[float] = attrs.field(factory=deque, init=False)
     _waiting: list[tuple[bool, float, int]] = attrs.field(factory=list, init=False)
@@ -131,7 +135,7 @@ class Gate:
             return self.window
 
     def _most(self, *, urgent: bool) -> int:
-        return self.limit if urgent else max(1, self.limit - self.limit // RESERVE)
+        return self.limit if urgent else max(1, self.limit - self.reserve)
 
 
 @attrs.define(eq=False)
@@ -146,7 +150,8 @@ class Limiter:
         """Give the gate of an action."""
         with self._lock:
             if action not in self._gates:
-                self._gates[action] = Gate(self.limits.get(action, LIMITS.get(action, DEFAULT_LIMIT)))
+                limit = self.limits.get(action, LIMITS.get(action, DEFAULT_LIMIT))
+                self._gates[action] = Gate(limit, limit // RESERVE if action in RESERVED else 0)
             return self._gates[action]
 
 

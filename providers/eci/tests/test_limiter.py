@@ -71,7 +71,7 @@ class Calls:
 
 
 def calls(limit: int) -> Calls:
-    return Calls(Gate(limit), Clock())
+    return Calls(Gate(limit, limit // 25), Clock())
 
 
 def test_no_minute_has_more_calls_than_are_allowed() -> None:
@@ -179,3 +179,5 @@ def test_both_worlds_share_one_account() -> None:
 def test_another_quota_replaces_the_published_one() -> None:
     assert Limiter({"ExecContainerCommand": 7}).gate("ExecContainerCommand").limit == 7
     assert Limiter().gate("DescribeContainerGroups").limit == 2000
+    assert Limiter().gate("ExecContainerCommand").reserve == 20
+    assert Limiter().gate("DeleteContainerGroup").reserve == 0
