@@ -1,8 +1,8 @@
 """The connections that the SDK keeps: one session for each endpoint, for the whole process.
 
-The SDK reads HTTP_PROXY and HTTPS_PROXY but not NO_PROXY, nor does it leave this machine's own addresses alone: nobody
-behind a proxy could use an emulator. What it says of proxies is therefore looked at again where it sends. Its sessions
-are not made thread-safely either: the first threads to come would each make one.
+The SDK reads HTTP_PROXY and HTTPS_PROXY but not NO_PROXY, nor does it leave this machine's own addresses alone:
+nobody behind a proxy could use an emulator. What it says of proxies is therefore looked at again where it sends. Its
+sessions are not made thread-safely either: the first threads to come would each make one.
 """
 
 from __future__ import annotations
