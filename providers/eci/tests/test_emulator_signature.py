@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
+import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode
 
 import attrs
@@ -88,6 +91,8 @@ def captured() -> Iterator[list[Request]]:
                         command='["a b","+/~*"]',
                     )
                 )
+                if token is not None:
+                    asyncio.run(client.create_container_group_async(_create()))
             yield server.seen
         finally:
             server.shutdown()
@@ -176,6 +181,48 @@ def test_a_clock_that_is_off_by_over_a_quarter_of_an_hour_is_told(captured: list
     assert code(request, now=when(request) + skew // 2) == "ok"
     headers = {**request.headers, "x-acs-date": "yesterday"}
     assert code(attrs.evolve(request, headers=headers), now=0.0) == "InvalidTimeStamp.Format"
+
+
+def _from_file() -> list[Request]:
+    """Give what other clients sent, with the same keys: their names and versions are in the file."""
+    requests = []
+    for each in json.loads(Path(__file__).with_name("captured.json").read_text()):
+        path, _, query = each["target"].partition("?")
+        content = each["body"].encode()
+        requests.append(Request(method=each["method"], path=path, query=query, headers=each["headers"], body=content))
+    return requests
+
+
+OTHERS = _from_file()
+
+
+def moment(request: Request) -> float:
+    if "x-acs-date" in request.headers:
+        return when(request)
+    text = dict(request.query_parameters())["Timestamp"]
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+
+
+def keys_for(request: Request) -> dict[str, Key]:
+    token = "sts-token" if "sts-token" in f"{request.headers}{request.query}" else None
+    return {KEY.id: attrs.evolve(KEY, token=token)}
+
+
+@pytest.mark.parametrize("request_", OTHERS)
+def test_what_other_clients_signed_verifies_and_a_changed_byte_does_not(request_: Request) -> None:
+    keys, now = keys_for(request_), moment(request_)
+    assert code(request_, keys, now=now) == "ok"
+    before = request_.query_parameters()
+    for place, byte in enumerate(request_.query):
+        changed = request_.query[:place] + ("b" if byte == "a" else "a") + request_.query[place + 1 :]
+        altered = attrs.evolve(request_, query=changed)
+        if altered.query_parameters() != before:
+            assert code(altered, keys, now=now) != "ok", changed
+    for name, value in request_.headers.items():
+        signed = "authorization" in request_.headers and (name == "host" or name.startswith("x-acs-"))
+        if signed:
+            altered = attrs.evolve(request_, headers={**request_.headers, name: value + "1"})
+            assert code(altered, keys, now=now) != "ok", name
 
 
 def signed_v1(parameters: dict[str, str], form: dict[str, str] | None = None) -> Request:
