@@ -133,6 +133,11 @@ def test_what_the_sdk_signed_verifies(captured: list[Request]) -> None:
     assert [code(request) for request in captured[:2]] == ["ok", "ok"]
 
 
+def test_what_its_asyncio_methods_signed_verifies_too(captured: list[Request]) -> None:
+    assert captured[3].headers["x-acs-action"] == "CreateContainerGroup"
+    assert code(captured[3], keys_for(captured[3])) == "ok"
+
+
 def test_a_changed_byte_anywhere_does_not(captured: list[Request]) -> None:
     request = captured[0]
     for place in range(0, len(request.query), 7):
