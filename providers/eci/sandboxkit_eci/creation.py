@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import random
 import secrets
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -22,11 +23,13 @@ from sandboxkit.errors import (
     Throttled,
 )
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
+from sandboxkit.retry import retrying
 from sandboxkit_eci import describe, keepalive, starting
 from sandboxkit_eci import tags as marks
 from sandboxkit_eci.api import Body
 from sandboxkit_eci.faults import never_arrived, redacted
 from sandboxkit_eci.options import EciOptions
+from sandboxkit_eci.posting import Post
 from sandboxkit_eci.request import create_request, secrets_of
 
 if TYPE_CHECKING:
@@ -52,60 +55,6 @@ class _Vanished(Exception):
 
 
 @attrs.define(eq=False)
-class Post:
-    """One call in a thread whose result is wanted also when its caller has gone."""
-
-    done: threading.Event = attrs.field(factory=threading.Event, init=False)
-    group_id: str | None = attrs.field(default=None, init=False)
-    refused: bool = attrs.field(default=False, init=False)
-    _send: Callable[[], Body] | None = attrs.field(default=None, init=False)
-    _late: Callable[[str], object] | None = attrs.field(default=None, init=False)
-    _begun: bool = attrs.field(default=False, init=False)
-    _given_up: bool = attrs.field(default=False, init=False)
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-
-    def around(self, send: Callable[[], Body]) -> Callable[[], Body]:
-        """Give what is to be called in the thread in place of ``send``."""
-        self._send = send
-        return self._run
-
-    def _run(self) -> Body:
-        assert self._send is not None
-        with self._lock:
-            self._begun = not self._given_up
-        try:
-            if not self._begun:
-                self.refused = True
-                raise DeadlineExceeded("the create was given up")
-            body = self._send()
-            self.group_id = str(body.get("ContainerGroupId") or "") or None
-            return body
-        except SandboxError as exc:
-            self.refused = self.refused or never_arrived(exc)
-            raise
-        finally:
-            self.done.set()
-            with self._lock:
-                late = self._late
-            if late is not None and self.group_id is not None:
-                late(self.group_id)
-
-    def give_up(self) -> bool:
-        """Have it not sent if it was not begun; say whether an outcome will come."""
-        with self._lock:
-            self._given_up = True
-            return self._begun
-
-    def when_late(self, late: Callable[[str], object]) -> bool:
-        """Do this in its thread once the result is there; ``False`` if that is so already."""
-        with self._lock:
-            if self.done.is_set():
-                return False
-            self._late = late
-            return True
-
-
-@attrs.define(eq=False)
 class Creation:
     """Made for one ``create``; :meth:`clean` undoes what :meth:`run` did."""
 
@@ -118,8 +67,8 @@ class Creation:
     _key: str = attrs.field(init=False)
     _generation: int = attrs.field(init=False)
     _group: str | None = attrs.field(default=None, init=False)
-    _post: Post | None = attrs.field(default=None, init=False)
-    _unconfirmed: bool = attrs.field(default=False, init=False)
+    _posts: list[Post] = attrs.field(factory=list, init=False)
+    _unseen: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._key = marks.digest(self.request.owner, self.request.key)
@@ -170,9 +119,10 @@ class Creation:
     async def _make(self, plan: Mapping[str, str]) -> SandboxInfo:
         made_at = time.time()
         group_id = await self._send(self._wire(plan))
-        if self.request.key_given:
+        self._unseen = self.request.key_given
+        if self._unseen:
             await self._confirm(group_id)
-        self._group = group_id
+        self._unseen, self._group = False, group_id
         self.provider.memory.made(group_id, self._key, self.options.container_name)
         if not self.request.wait:
             return describe.info_of_request(self.request, group_id, status=Status.CREATING, created_at=made_at)
@@ -181,33 +131,30 @@ class Creation:
 
     async def _send(self, wire: Mapping[str, Any]) -> str:
         """Send the create until it is answered, always the same, and give the group's id."""
+        hidden = secrets_of(self.request.spec, self.options)
         for left in reversed(range(SENDS)):
-            before, self._unconfirmed = self._unconfirmed, True
-            self._post = post = Post()
-            hidden = secrets_of(self.request.spec, self.options)
+            post = Post()
+            self._posts.append(post)
             try:
-                made = await self.provider.api.create(wire, around=post.around, until=self.until, secrets=hidden)
+                made: str | None = await self.provider.api.create(
+                    wire, around=post.around, until=self.until, secrets=hidden
+                )
             except IdempotencyConflict:
-                self._unconfirmed = False  # the token's group is another attempt's
+                self._posts.clear()  # the token's group is another attempt's
                 raise _Taken from None
             except SandboxError as exc:
                 if never_arrived(exc) or isinstance(exc, Throttled):
-                    self._unconfirmed = before
                     raise
                 # Nobody knows. Sending it again is safe by its token; but see first whether it is there.
-                found = await self._find_mine()
-                if found is not None:
-                    made = found
-                elif left == 0 or not self._has_time():
+                made = await self._find_mine()
+                if made is None and (left == 0 or not self._has_time()):
                     raise
-                else:
-                    await self.provider.world.sleep(random.uniform(0.1, 0.5))
-                    continue
-            self._unconfirmed = False
-            self._post = None
-            if not made:
-                raise ProviderError("ECI answered a create without an id")
-            return made
+            if made is not None:
+                self._posts.clear()
+                if not made:
+                    raise ProviderError("ECI answered a create without an id")
+                return made
+            await self.provider.world.sleep(random.uniform(0.1, 0.5))
         raise AssertionError("unreachable: the last sending returns or raises")
 
     def _has_time(self) -> bool:
@@ -221,6 +168,7 @@ class Creation:
             if group is not None:
                 if marks.of_group(group).get(marks.ATTEMPT) == self._attempt:
                     return
+                self._unseen = False
                 raise _Taken
             if self.provider.memory.is_deleted(group_id) or self.provider.world.now() >= end:
                 raise _Taken
@@ -314,16 +262,24 @@ class Creation:
         """Remove the group that this attempt made, and no other; note in ``leftover`` if that failed."""
         until = self.provider.world.now() + CLEANUP
         try:
-            await self._settle(until)
-            if self._group is None and self._unconfirmed:
+            if self._group is None and await self._doubtful(until):
                 self._group = await self._find_mine(until)
             if self._group is not None:
-                await self.provider.remove(self._group, until=until, urgent=True)
+                await self._remove(self._group, until)
         except BaseException as exc:
             self.leftover = True
             log.warning("the group of a failed create may be left behind: %s", type(exc).__name__)
             if not isinstance(exc, SandboxError):
                 raise
+
+    async def _remove(self, group_id: str, until: float) -> None:
+        provider = self.provider
+        removing = functools.partial(provider.begin_removal, group_id, until=until, urgent=True)
+        if await retrying(provider.world, removing, until=until):
+            # The service has taken it on, and may take longer for it than a cancelled create waits.
+            with contextlib.suppress(DeadlineExceeded):
+                await provider.see_gone(group_id, until=until)
+        provider.memory.deleted(group_id)
 
     async def _discard(self) -> None:
         """Remove the group of a plan that found no stock."""
@@ -331,21 +287,21 @@ class Creation:
         if group is not None:
             await self.provider.remove(group, until=self.until)
 
-    async def _settle(self, until: float) -> None:
-        """Wait for a create that is under way in a thread."""
-        post, world = self._post, self.provider.world
-        if post is None:
-            return
-        if not post.give_up():
-            self._unconfirmed = False
-            return
-        while not post.done.is_set() and world.now() < until - APPEARANCE:
-            await world.sleep(0.02)
-        if post.when_late(self.provider.api.delete_now):
-            raise DeadlineExceeded("the create has not been answered yet")
-        if post.group_id is not None or post.refused:
-            self._unconfirmed = False
-            self._group = self._group or post.group_id
+    async def _doubtful(self, until: float) -> bool:
+        """Wait for creates that are under way in threads; say whether one may have made a group that is not known."""
+        world, doubt = self.provider.world, self._unseen
+        for post in self._posts:
+            if not post.give_up():
+                continue
+            while not post.done.is_set() and world.now() < until - APPEARANCE:
+                await world.sleep(0.02)
+            # With a key of the user's, an answer may name a group that is another attempt's: its tag tells.
+            surely = not self.request.key_given
+            if post.when_late(self.provider.api.delete_now if surely else lambda _: None):
+                raise DeadlineExceeded("the create has not been answered yet")
+            self._group = self._group or (post.group_id if surely else None)
+            doubt = doubt or not post.refused
+        return doubt and self._group is None
 
     async def _find_mine(self, until: float | None = None) -> str | None:
         """Look for the group of this very attempt, for as long as it may take to show."""

@@ -142,33 +142,43 @@ class EciProvider(ProviderBase):
                 return False
         return await self.remove(sandbox_id, until=until)
 
-    async def remove(self, sandbox_id: str, *, until: float | None, urgent: bool = False) -> bool:
+    async def remove(self, sandbox_id: str, *, until: float | None) -> bool:
         """Delete a group that is known to be ours, and wait until it is gone."""
-        removed = True
-        try:
-            await self.api.delete(sandbox_id, until=until, urgent=urgent)
-        except SandboxNotFound:
-            removed = False
-        except SandboxError as exc:
-            # Another's delete may be under way, which this one may join; only its absence is a success.
-            group = await self.api.group(sandbox_id, until=until, urgent=urgent)
-            if group is None and not self.memory.is_fresh(sandbox_id):
-                removed = False
-            elif group is None or str(group.get("Status")) != "Terminating":
-                raise exc
+        removed = await self.begin_removal(sandbox_id, until=until)
         if removed:
-            await self.waiting.becomes(sandbox_id, lambda group: group is None, until=until, whole=True)
+            await self.see_gone(sandbox_id, until=until)
         self.memory.deleted(sandbox_id)
         return removed
 
+    async def begin_removal(self, sandbox_id: str, *, until: float | None, urgent: bool = False) -> bool:
+        """Have the service begin to remove a group; ``False`` if it is not there."""
+        while True:
+            try:
+                await self.api.delete(sandbox_id, until=until, urgent=urgent)
+            except SandboxNotFound:
+                return False
+            except SandboxError as exc:
+                refused = exc
+            else:
+                return True
+            # Another's delete may be under way, which this one may join; only its absence is a success.
+            group = await self.api.group(sandbox_id, until=until, urgent=urgent)
+            if group is not None and str(group.get("Status")) == "Terminating":
+                return True
+            if group is None and not self.memory.is_fresh(sandbox_id):
+                return False
+            # A new one may be missing from what the service tells, so its absence alone proves nothing.
+            ending = group is None and isinstance(refused, SandboxNotRunning | ProviderUnavailable)
+            if not ending or (until is not None and self.world.now() + 0.5 > until):
+                raise refused
+            await self.world.sleep(0.2)
+
+    async def see_gone(self, sandbox_id: str, *, until: float | None) -> None:
+        """Wait until a group that is being removed is not there any more."""
+        await self.waiting.becomes(sandbox_id, lambda group: group is None, until=until, whole=True)
+
     async def restart(self, sandbox_id: str, *, until: float | None) -> SandboxInfo:
-        # To its end: a sandbox must not be left between two states that no one waits for.
-        work = restart(self, sandbox_id, until=until)
-        limit = self.world.now() + 120.0 if until is None else until
-        info = await self.world.protect(work, until=limit + SETTLE)
-        if info is None:
-            raise DeadlineExceeded(f"sandbox {sandbox_id} did not restart within the operation's deadline")
-        return info
+        return await restart(self, sandbox_id, until=until)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
@@ -226,8 +236,8 @@ class EciProvider(ProviderBase):
         try:
             uri = await self.api.exec(sandbox_id, container, argv, tty=tty, urgent=urgent, until=until)
         except SandboxError as exc:
-            if not isinstance(exc, SandboxNotFound | SandboxNotRunning | ProviderError) or _is_passing(exc):
-                raise
+            if not isinstance(exc, SandboxNotFound | SandboxNotRunning) and type(exc) is not ProviderError:
+                raise  # it says all there is to say
             refused = exc
         else:
             if not uri:
@@ -267,10 +277,6 @@ class EciProvider(ProviderBase):
 
     async def close(self) -> None:
         self.api.close()
-
-
-def _is_passing(exc: SandboxError) -> bool:
-    return isinstance(exc, ProviderError) and (exc.retryable or isinstance(exc, DeadlineExceeded))
 
 
 def _completed(options: EciOptions, defaults: EciOptions) -> EciOptions:

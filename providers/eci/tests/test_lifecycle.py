@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -179,22 +180,43 @@ def test_without_stock_other_places_are_tried(eci: Emulator) -> None:
         assert asked(eci, CREATE) == [3]
 
 
-def test_a_cancelled_create_leaves_nothing_wherever_it_was(eci: Emulator) -> None:
+@pytest.mark.parametrize("key", [None, "key"])
+def test_a_cancelled_create_leaves_nothing_wherever_it_was(eci: Emulator, key: str | None) -> None:
     eci.inject(f"{CREATE}:late-running=1", f"{CREATE}:slow=0.3")
 
     async def cancelled(after: float) -> None:
         async with sandboxkit.connect_async("eci", **eci.options, image="busybox:1") as client:
-            task = asyncio.ensure_future(asyncio.wait_for(_created(client), after))
+
+            async def create() -> None:
+                await client.create(idempotency_key=key)
+
             with pytest.raises(TimeoutError):
-                await task
+                await asyncio.wait_for(create(), after)
 
     for after in (0.001, 0.1, 0.25, 0.35, 0.6):
         asyncio.run(cancelled(after))
         assert living(eci) == [], f"cancelled after {after} s"
 
 
-async def _created(client: sandboxkit.AsyncClient) -> None:
-    await client.create()
+def test_a_cancelled_create_of_a_key_leaves_anothers_sandbox_alone(eci: Emulator) -> None:
+    with connect(eci) as client:
+        box = client.create(idempotency_key="key")
+
+    async def cancelled(after: float) -> None:
+        async with sandboxkit.connect_async("eci", **eci.options, image="busybox:1") as client:
+
+            async def create() -> None:
+                await client.create(idempotency_key="key")
+
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(create(), after)
+
+    # The list knows nothing yet, so that the create goes as far as it can.
+    eci.inject(f"{GROUPS}:stale=60,times=1", f"{GROUPS}:slow=0.1", f"{CREATE}:slow=0.1")
+    for after in (0.05, 0.15, 0.25, 0.35):
+        asyncio.run(cancelled(after))
+    eci.clear_faults()
+    assert living(eci) == [box.id]
 
 
 # -- wrong credentials, other people's groups ----------------------------------------------------------------------
