@@ -156,10 +156,19 @@ def test_an_image_cache_is_made_and_hit(eci: Emulator) -> None:
 
     until(lambda: caches()[0].status == "Ready")
     assert (caches()[0].images, caches()[0].snapshot_id.startswith("s-")) == (["busybox"], True)
-    group = create(client)
-    running(client, group)
-    events = groups(client, group, with_event=True)[0].events
-    assert "SuccessfulHitImageCache" in [event.reason for event in events]
+
+    def reasons(**given: Any) -> set[str]:
+        group = create(client, **given)
+        running(client, group)
+        return {event.reason for event in groups(client, group, with_event=True)[0].events}
+
+    assert "SuccessfulHitImageCache" in reasons(auto_match_image_cache=True)
+    assert "SuccessfulHitImageCache" in reasons(image_snapshot_id=caches()[0].snapshot_id)
+    assert "Pulled" in reasons()
+    other: Any = {"container": {"image": "other"}, "auto_match_image_cache": True}
+    assert "MissingImageCache" in reasons(**other)
+    assert "SuccessfulHitImageCache" in reasons(**other)
+    assert code(lambda: create(client, image_snapshot_id=made)) == "ImageSnapshot.NotFound"
     client.delete_image_cache(models.DeleteImageCacheRequest(region_id=REGION, image_cache_id=made))
     assert caches() == []
     again = models.DeleteImageCacheRequest(region_id=REGION, image_cache_id=made)

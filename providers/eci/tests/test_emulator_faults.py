@@ -100,6 +100,10 @@ def test_a_stale_list_lacks_the_new_and_has_the_gone(eci: Emulator) -> None:
         "A:throttle,nth=x",
         "A:slow=soon",
         "A:throttle,times",
+        "A:throttle=soon",
+        "A:slow=inf",
+        "A:session=nonsense=1",
+        "A:session=drop_after=x",
     ],
 )
 def test_a_rule_that_cannot_be_read_is_an_error_that_shows_it(text: str) -> None:
@@ -127,7 +131,8 @@ def test_a_fault_of_a_create_strikes_nothing_else() -> None:
 
 
 def test_every_kind_of_fault_can_be_written() -> None:
-    assert set(KINDS) == {parse(f"A:{kind}").kind for kind in KINDS}
+    values = {"session": "=drop-after=3"}
+    assert set(KINDS) == {parse(f"A:{kind}{values.get(kind, '')}").kind for kind in KINDS}
 
 
 def count(limits: Limits, calls: int, now: float) -> int:

@@ -238,7 +238,7 @@ def test_a_restart_makes_containers_anew_or_keeps_their_files(files: str) -> Non
             await it.run()
             it.life.restart()
             assert it.status == "Restarting"
-            await it.clock.advance(it.runtime.delays.restarting)
+            await it.clock.advance(it.runtime.delays.restarting + it.runtime.delays.pull)
             assert (it.status, it.group.containers[0].state.kind) == ("Running", "Running")
             assert (1, 1) if files == "kept" else (len(it.backend.machines), it.machine.restarts) == (2, 0)
             it.machine.end(0)
@@ -254,7 +254,7 @@ def test_restarts_at_once_leave_one_container_running() -> None:
             await it.run()
             for _ in range(3):
                 it.life.restart()
-            await it.clock.advance(it.runtime.delays.restarting)
+            await it.clock.advance(it.runtime.delays.restarting + it.runtime.delays.pull)
             assert it.status == "Running"
             assert sum(not machine.removed for machine in it.backend.machines) == 1
 

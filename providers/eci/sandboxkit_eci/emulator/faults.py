@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 
 import attrs
+
+from sandboxkit_eci.emulator.quirks import convert
+from sandboxkit_eci.emulator.session import SessionQuirks
 
 KINDS = {
     "throttle": "refused as throttled; the value is x-acs-retry-after in milliseconds",
@@ -78,6 +82,19 @@ class Faults:
         return [rule for rule in self.rules if rule.strikes(action, self._chance)]
 
 
+def _check_value(kind: str, value: str) -> None:
+    """Raise ``ValueError`` for a value that the kind cannot have."""
+    if kind == "session":
+        name, _, given = value.partition("=")
+        if name.replace("-", "_") not in attrs.fields_dict(SessionQuirks):
+            raise ValueError(f"a session has no quirk {name!r}")
+        convert(given, SessionQuirks, name.replace("-", "_"))
+    elif kind == "throttle":
+        int(value or 0)
+    elif kind != "error" and not math.isfinite(float(value or 0)):
+        raise ValueError("the value must be finite")
+
+
 def parse(text: str) -> Fault:
     """Read a rule; raises ``ValueError`` with what is wrong with it."""
     action, colon, rest = text.partition(":")
@@ -97,8 +114,7 @@ def parse(text: str) -> Fault:
                 setattr(fault, name, int(number))
             else:
                 raise ValueError(f"unknown {name!r}")
-        if kind not in ("error", "session", "throttle"):
-            float(value or 0)
+        _check_value(kind, value)
     except ValueError as exc:
         raise ValueError(f"fault {text!r}: {exc}") from None
     return fault

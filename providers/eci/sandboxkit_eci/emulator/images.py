@@ -128,5 +128,4 @@ class Images:
             commit.phases[-1].message = commit.message = str(exc) or type(exc).__name__
         else:
             commit.status = "Succeeded"
-            self._runtime.images.add(f"{repository}:{tag}")
         commit.finished = clock.now()

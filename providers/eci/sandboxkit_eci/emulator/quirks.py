@@ -44,6 +44,7 @@ class Quirks:
     started_at_key: str = quirk(
         "startedAt", "the key under State.Running", "startedAt", "StartedAt", "StartedAtstartedAt"
     )
+    snapshot_ids: str = quirk("snapshot", "whether ImageSnapshotId may be a cache's id too", "snapshot", "either")
     unique_names: bool = quirk(False, "whether a second group of one name is refused")
     create_limits: bool = quirk(True, "whether the SDK's limits on commands (20 x 256) and env (256) hold")
     client_token_seconds: float = quirk(86400.0, "how long a ClientToken is remembered")
@@ -51,6 +52,9 @@ class Quirks:
         "original", "a create with the token of a group that is gone", "original", "new"
     )
     command_limit: int = quirk(2048, "bytes that ExecContainerCommand's Command may have")
+    command_limit_code: str = quirk(
+        "InvalidParameter.ValueExceeded", "the code for more", "InvalidParameter.ValueExceeded", "InvalidParameter"
+    )
     command_elements: str = quirk("unlimited", "whether 20 x 256 characters are a limit", "unlimited", "documented")
     bash_needs_tty: bool = quirk(False, "whether the command /bin/bash is refused without TTY, as documented")
     exec_statuses: str = quirk("Running", "the statuses in which exec is allowed", "Running", "Running,Pending")
@@ -59,6 +63,8 @@ class Quirks:
     uri_single_use: bool = quirk(True, "whether a WebSocketUri may be opened only once")
     uri_refused_status: int = quirk(403, "the HTTP status for a WebSocketUri that is used up or too old")
     sync_seconds: float = quirk(60.0, "how long a Sync=true command may take")
+    sync_bytes: int = quirk(1 << 20, "how much of a Sync=true command's output is given")
+    expired_token_status: int = quirk(403, "the HTTP status for an STS token that has expired")
     throttle_status: int = quirk(400, "the HTTP status of throttling")
     throttle_code: str = quirk("Throttling.User", "its code", "Throttling.User", "Throttling", "Throttling.Api")
     retry_after_ms: int = quirk(0, "x-acs-retry-after on throttling, in milliseconds; 0 sends none")

@@ -20,7 +20,7 @@ class Runtime:
     quirks: Quirks = attrs.field(factory=Quirks)
     delays: Delays = attrs.field(factory=Delays)
     images: set[str] = attrs.field(factory=set)
-    """Images that are in a cache, or were pulled before."""
+    """Images that are in a cache."""
 
     def note(self, group: Group, reason: str, message: str, *, warning: bool = False) -> None:
         """Note an event of a group's, now."""

@@ -27,7 +27,7 @@ from sandboxkit_eci.emulator.nonces import Nonces
 from sandboxkit_eci.emulator.runtime import Runtime
 from sandboxkit_eci.emulator.schemas import UNSUPPORTED
 from sandboxkit_eci.emulator.session import SessionQuirks
-from sandboxkit_eci.emulator.signature import Key, Request, authenticate
+from sandboxkit_eci.emulator.signature import EXPIRED_TOKEN, Key, Request, authenticate
 from sandboxkit_eci.emulator.store import Groups, request_id
 from sandboxkit_eci.emulator.tickets import Tickets
 from sandboxkit_eci.emulator.tokens import ClientTokens
@@ -104,7 +104,12 @@ class Service:
         given = dict(pairs)
         action = self._action(request, given)
         now = self.runtime.clock.now()
-        key, claim = authenticate(request, self.keys, now=now)
+        try:
+            key, claim = authenticate(request, self.keys, now=now)
+        except ApiError as error:
+            if error.code == EXPIRED_TOKEN:
+                error.status = self.runtime.quirks.expired_token_status
+            raise
         self._nonces.use(key.id, claim.nonce, now=now)
         self.counts.calls[action] += 1
         try:

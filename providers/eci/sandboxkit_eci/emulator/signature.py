@@ -18,6 +18,7 @@ import attrs
 from sandboxkit_eci.emulator.errors import ApiError, missing
 
 V3 = "ACS3-HMAC-SHA256"
+EXPIRED_TOKEN = "InvalidSecurityToken.Expired"
 MAX_SKEW = 900.0
 """Seconds by which a request's time may differ from the server's."""
 
@@ -170,7 +171,7 @@ def _check_token(key: Key, claim: Claim, now: float) -> None:
     if (key.token or "") != claim.token:
         raise ApiError(400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
     if key.expires is not None and key.expires <= now:
-        raise ApiError(403, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired.")
+        raise ApiError(403, EXPIRED_TOKEN, "Specified SecurityToken is expired.")
 
 
 def _check_time(text: str, now: float) -> None:

@@ -66,7 +66,8 @@ async def _try(group: Group, container: Container, runtime: Runtime, tries: int)
         return ("CrashLoopBackOff" if tries else "CreateContainerError"), words
     if pulled:
         runtime.note(group, "Pulled", f'Successfully pulled image "{image}"')
-    runtime.images.add(image)
+    if group.given.get("AutoMatchImageCache"):
+        runtime.images.add(image)  # a cache is made of it by the service itself
     return None
 
 
@@ -76,9 +77,12 @@ async def _pull(group: Group, container: Container, runtime: Runtime, tries: int
     fault = group.fault("image-pull")
     if fault and (not fault.value or tries < float(fault.value)):
         raise ImageError(f"failed to resolve reference {image}: not found")
-    if image in runtime.images or given.get("AutoMatchImageCache") or given.get("ImageSnapshotId"):
+    automatic = given.get("AutoMatchImageCache", False)
+    if given.get("ImageSnapshotId") or (automatic and image in runtime.images):
         runtime.note(group, "SuccessfulHitImageCache", f"Container image {image} is present in the image cache")
         return False
+    if automatic:
+        runtime.note(group, "MissingImageCache", f"Container image {image} is not present in any image cache")
     runtime.note(group, "Pulling", f'Pulling image "{image}"')
     await runtime.clock.delay(runtime.delays.pull)
     return True

@@ -44,7 +44,7 @@ async def exec_container_command(call: Call) -> dict[str, Any]:
 def read_command(text: str, quirks: Quirks) -> tuple[str, ...]:
     """Read Command: a JSON array of strings, in all no longer than the service takes."""
     if len(text.encode("utf-8", "replace")) > quirks.command_limit:
-        raise too_much(f"Command has at most {quirks.command_limit} bytes")
+        raise ApiError(400, quirks.command_limit_code, f"Command has at most {quirks.command_limit} bytes.")
     try:
         argv = json.loads(text)
     except (ValueError, RecursionError):
@@ -82,7 +82,8 @@ def named_container(call: Call, life: Life) -> Container:
 
 async def _output(machine: Machine, argv: tuple[str, ...], quirks: Quirks) -> str:
     try:
-        return await collect(await machine.exec(argv, tty=False), timeout=quirks.sync_seconds)
+        stream = await machine.exec(argv, tty=False)
+        return await collect(stream, limit=quirks.sync_bytes, timeout=quirks.sync_seconds)
     except TimeoutError:
         raise ApiError(408, "RequestTimeout", "The command did not end in time.") from None
     except OSError as exc:  # the program is not there: the words are all that a client gets

@@ -20,6 +20,7 @@ async def create_container_group(call: Call) -> dict[str, Any]:
     size = group_size(given, even=quirks.memory_rounding == "even")
 
     def make() -> dict[str, Any]:
+        _check_snapshot(call)
         _check_stock(call, size)
         if given.get("DryRun"):
             raise ApiError(
@@ -54,6 +55,19 @@ def new_group(call: Call, size: tuple[float, float]) -> Group:
         intranet_ip=given.get("PrivateIpAddress") or f"172.16.{serial // 250 % 250}.{serial % 250 + 2}",
         faults=tuple(fault for fault in call.faults if fault.kind in CREATION),
     )
+
+
+def _check_snapshot(call: Call) -> None:
+    wanted = call.given.get("ImageSnapshotId")
+    if not wanted:
+        return
+    either = call.service.runtime.quirks.snapshot_ids == "either"
+    for cache in call.service.images.caches_of(call.account, call.region):
+        if wanted == cache.snapshot_id or (either and wanted == cache.id):
+            if cache.status != "Ready":
+                raise ApiError(400, "ImageSnapshot.IncorrectStatus", f"The image cache is {cache.status}.")
+            return
+    raise ApiError(404, "ImageSnapshot.NotFound", f"The specified ImageSnapshotId {wanted} does not exist.")
 
 
 def _check_stock(call: Call, size: tuple[float, float]) -> None:
