@@ -22,6 +22,7 @@ from sandboxkit_eci.emulator.backends.usage import read_usage
 from sandboxkit_eci.emulator.session import SessionQuirks, collect
 
 from sandboxkit import plugins
+from sandboxkit.errors import SandboxError
 
 from .served import PATIENCE, output, read_until, served
 
@@ -290,14 +291,25 @@ def test_a_restart_ends_everything_and_starts_anew(run: Callable[..., None], res
 
 
 def test_a_container_that_has_ended_can_be_restarted(run: Callable[..., None]) -> None:
+    script = "echo ran; [ -e /tmp/old ] && exit 5; while ! [ -e /tmp/end ]; do sleep 0.02; done; exit 4"
+
     async def doing(backend: SandboxBackend) -> None:
-        machine = await backend.start(container("echo ran; exit 1"))
-        assert await machine.wait() == 1
+        machine = await backend.start(container(script))
+        assert await said(machine, ">/tmp/old; >/tmp/end") == ""
+        assert await machine.wait() == 4
         await machine.restart()
-        assert await machine.wait() == 1
+        if backend.reset_files:
+            ending = asyncio.create_task(machine.wait())
+            assert await said(machine, "ls /tmp/end 2>/dev/null") == ""
+            assert not ending.done()
+            await said(machine, ">/tmp/end")
+            assert await ending == 4
+        else:
+            assert await machine.wait() == 5
         assert machine.log() == b"ran\n"
 
     run(doing)
+    run(doing, reset_files=False)
 
 
 def test_a_removed_container_is_gone_at_once_and_for_good(run: Callable[..., None]) -> None:
@@ -343,6 +355,17 @@ def test_twenty_containers_start_at_once(run: Callable[..., None]) -> None:
     async def doing(backend: SandboxBackend) -> None:
         machines = await asyncio.gather(*(backend.start(container()) for _ in range(20)))
         assert await asyncio.gather(*(said(machine, "echo here") for machine in machines)) == ["here\n"] * 20
+
+    run(doing)
+
+
+def test_a_start_that_fails_leaves_nothing(run: Callable[..., None]) -> None:
+    async def doing(backend: SandboxBackend) -> None:
+        # Only docker makes a directory there; no process has a NUL in its words.
+        for spec in (container("a\0b"), container("a\0b", working_dir="/proc/none")):
+            with pytest.raises(SandboxError):
+                await backend.start(spec)
+            assert [info async for info in backend.client.list() if info.owner == backend.owner] == []
 
     run(doing)
 
@@ -437,6 +460,8 @@ def test_a_container_of_nothing_echoes_until_it_is_removed() -> None:
         ending = asyncio.create_task(machine.wait())
         assert await collect(await machine.exec(("echo", "a"), tty=False)) == "echo a\n"
         await machine.restart()
+        await asyncio.sleep(0)
+        assert not ending.done()
         await machine.remove()
         assert await ending == KILLED
         assert await machine.wait() == KILLED

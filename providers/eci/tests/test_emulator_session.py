@@ -124,6 +124,8 @@ def test_the_server_closes_as_it_is_told_after_the_last_byte(code: int) -> None:
         async with served(stream, quirks=SessionQuirks(close_code=code)) as client:  # type: ignore[arg-type]
             assert await output(client) == {1: data}
             assert client.close_code == code
+            # A close that says 1006 would be answered as an error.
+            assert (client.protocol.close_sent is None) == (code == 1006)
 
     asyncio.run(body())
 

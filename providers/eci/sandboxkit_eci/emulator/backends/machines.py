@@ -99,11 +99,10 @@ class SandboxMachine:
             logger.warning("what is left of a container of the emulator's could not be ended: %s", exc)
 
     async def wait(self) -> int:
-        while True:
-            end = self._end
-            await asyncio.wait({end})
-            if not end.cancelled():
-                return end.result()
+        end = self._end
+        # Not awaited itself: who gives up waiting would cancel it for everyone.
+        await asyncio.wait({end})
+        return end.result()
 
     async def exec(self, argv: tuple[str, ...], *, tty: bool) -> ProcessStream:
         run = self._run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 import attrs
@@ -81,7 +82,8 @@ class ProcessStream:
 
     async def resize(self, rows: int, columns: int) -> None:
         if self._terminal is not None and not self._ended:
-            await self._terminal.resize(TerminalSize(rows, columns))
+            with suppress(SandboxError):
+                await self._terminal.resize(TerminalSize(rows, columns))
 
     async def kill(self) -> None:
         if not self._ended:
