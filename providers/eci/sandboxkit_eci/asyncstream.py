@@ -28,7 +28,7 @@ from sandboxkit_eci.dialing import Endpoint, receive_some, send_all
 from sandboxkit_eci.refusals import refused
 
 ANSWER = 1 << 12
-"""Bytes of the handshake's answer taken at once: few, for the messages behind it, however small, are parsed with it."""
+"""Bytes of the handshake's answer taken at once: all messages behind it, however small, are parsed with it."""
 
 NORMAL = 1000
 
@@ -96,7 +96,7 @@ async def shake_hands(
     world: World, connection: Connection, endpoint: Endpoint, uri: str, until: float
 ) -> AsyncioCodec:
     """Make a websocket of the connection; no error has a word of ``uri``."""
-    protocol = _Protocol(parse_uri(uri), max_size=None, logger=_SILENT)
+    protocol = _protocol(uri)
     protocol.send_request(protocol.connect())
     await send_all(world, connection, b"".join(protocol.data_to_send()), until, str(endpoint))
     while protocol.state is State.CONNECTING and protocol.handshake_exc is None:

@@ -41,7 +41,9 @@ class Endpoint:
         found: Self | None = None
         with contextlib.suppress(ValueError):
             parts = urlsplit(uri)
-            if parts.scheme in ("ws", "wss") and parts.hostname:
+            # What the libraries take differently, or for no websocket's, is refused for both.
+            odd = parts.fragment or "@" in parts.netloc
+            if parts.scheme in ("ws", "wss") and parts.hostname and not odd:
                 secure = parts.scheme == "wss"
                 found = cls(parts.hostname, parts.port or (443 if secure else 80), secure)
         if found is None:

@@ -180,17 +180,18 @@ def read_frame(sock: socket.socket) -> tuple[int, bytes]:
     assert second & 0x80, "a client's frame must be masked"
     mask = _exactly(sock, 4)
     data = _exactly(sock, size)
-    return first & 0x0F, bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
+    key = (mask * (size // 4 + 1))[:size]
+    return first & 0x0F, (int.from_bytes(data) ^ int.from_bytes(key)).to_bytes(size)
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:
-    data = b""
+    data = bytearray()
     while len(data) < size:
         more = sock.recv(size - len(data))
         if not more:
             raise ConnectionResetError
         data += more
-    return data
+    return bytes(data)
 
 
 def reset(sock: socket.socket) -> None:

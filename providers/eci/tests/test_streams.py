@@ -307,18 +307,23 @@ ENDS: dict[str, tuple[bytes, bool]] = {
 }
 
 
+@pytest.mark.parametrize("early", [True, False], ids=["with the handshake", "later"])
 @pytest.mark.parametrize("end", ENDS)
-def test_a_connection_that_breaks_is_an_error_after_what_came_before_it(go: Go, end: str) -> None:
+def test_a_connection_that_breaks_is_an_error_after_what_came_before_it(go: Go, end: str, early: bool) -> None:
     rest, with_reset = ENDS[end]
 
     def talk(sock: socket.socket) -> None:
-        upgrade(sock, frame(b"\x01before") + rest)
+        upgrade(sock, frame(b"\x01before") + rest if early else b"")
+        if not early:
+            read_frame(sock)
+            sock.sendall(frame(b"\x01before") + rest)
         taken.wait(PATIENCE)
         if with_reset:
             reset(sock)
 
     async def scenario(world: World) -> None:
         async with opened(world, served.uri) as channel:
+            await channel.exchange(b"begin", receive=False, until=world.now() + PATIENCE)
             first = await channel.exchange(until=world.now() + PATIENCE)
             assert ((Chunk(STDOUT, b"before"),), False) == (first.chunks, first.closed)
             taken.set()
@@ -533,7 +538,17 @@ def test_an_endpoint_that_is_not_there_is_unavailable(go: Go) -> None:
     assert not holds_secret(caught.value)
 
 
-@pytest.mark.parametrize("uri", [f"https://host/exec/?s={SECRET}", f"ws:///?s={SECRET}", f"ws://h:x/?s={SECRET}"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"https://host/exec/?s={SECRET}",
+        f"ws:///?s={SECRET}",
+        f"ws://h:x/?s={SECRET}",
+        f"ws://h/#?s={SECRET}",
+        f"ws://user@h/?s={SECRET}",
+        f"ws://[h/?s={SECRET}",
+    ],
+)
 def test_an_address_of_another_kind_is_refused_without_being_repeated(go: Go, uri: str) -> None:
     with pytest.raises(ProviderError, match="no websocket URI") as caught:
         go(lambda world: open_and_close(world, uri))
@@ -633,12 +648,16 @@ def test_200_connections_leave_nothing_behind(go: Go) -> None:
         go(scenario)
 
 
-def test_a_peer_that_writes_without_end_lets_others_run() -> None:
+def test_output_that_is_there_already_lets_others_run_too() -> None:
     turns = 0
+    sent = asyncio.Event()
+    loop: asyncio.AbstractEventLoop
 
-    async def handler(server: ServerConnection) -> None:
-        while True:
-            await server.send(b"\x01" + bytes(1 << 16))
+    def talk(sock: socket.socket) -> None:
+        upgrade(sock)
+        sock.sendall(frame(b"\x01x") * 50_000)
+        loop.call_soon_threadsafe(sent.set)
+        read_frame(sock)
 
     async def count() -> None:
         nonlocal turns
@@ -647,16 +666,18 @@ def test_a_peer_that_writes_without_end_lets_others_run() -> None:
             await asyncio.sleep(0)
 
     async def scenario() -> None:
-        world = AsyncioWorld()
-        other = asyncio.create_task(count())
+        nonlocal loop
+        loop, world = asyncio.get_running_loop(), AsyncioWorld()
         async with opened(world, served.uri) as channel:
-            for number in range(200):
+            await sent.wait()
+            other = asyncio.create_task(count())
+            for number in range(15):
                 assert turns >= number
                 assert (await channel.exchange(until=world.now() + PATIENCE)).chunks
-        other.cancel()
+            other.cancel()
         await world.close()
 
-    with websocket_server(handler) as served:
+    with bare_server(talk) as served:
         asyncio.run(scenario())
 
 
@@ -785,45 +806,87 @@ def test_an_exchange_cancelled_anywhere_has_sent_and_taken_nothing() -> None:
             assert bytes(range(256)) * 5000 == sent
 
 
-def test_a_task_that_waits_is_woken_by_close() -> None:
-    async def handler(server: ServerConnection) -> None:
-        await server.wait_closed()
+def test_an_exchange_cancelled_while_a_peer_takes_nothing_has_sent_what_it_said() -> None:
+    """Whatever the kernel had no room for, and was said to be sent, goes on by itself."""
+    got: asyncio.Queue[bytes] = asyncio.Queue()
+    loop: asyncio.AbstractEventLoop
+    read_on = threading.Event()
+
+    def talk(sock: socket.socket) -> None:
+        upgrade(sock)
+        read_on.wait(PATIENCE)
+        while (taken := read_frame(sock))[0] == 2:
+            loop.call_soon_threadsafe(got.put_nowait, taken[1][1:])
 
     async def scenario() -> None:
-        world = AsyncioWorld()
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        world: Any = Cancelled(10**6)
         channel = await connect(world, served.uri, until=world.now() + PATIENCE)
-        waiting = asyncio.create_task(channel.exchange(until=world.now() + PATIENCE))
-        await asyncio.sleep(0)
+        data, accepted = os.urandom(100_001) * 200, 0
+        with contextlib.suppress(asyncio.CancelledError):
+            while accepted < len(data):
+                world.left = 2  # the one after the place that is always there: that is where it waits
+                accepted += (await channel.exchange(memoryview(data)[accepted:], until=None)).sent
+        assert 0 < accepted < len(data)
+        read_on.set()
+        world.left = 10**6
+        arrived = b""
+        while len(arrived) < accepted:
+            arrived += await got.get()
         await channel.close()
-        with pytest.raises(ProviderUnavailable):
+        await world.world.close()
+        assert data[:accepted] == arrived
+
+    with bare_server(talk) as served:
+        asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+
+
+def silent(sock: socket.socket) -> None:
+    """Say nothing until the client has gone."""
+    upgrade(sock)
+    while sock.recv(1 << 16):
+        pass
+
+
+def test_a_task_that_waits_is_woken_by_close() -> None:
+    async def scenario() -> None:
+        world = AsyncioWorld()
+        channel: Any = await connect(world, served.uri, until=world.now() + PATIENCE)
+        waiting = asyncio.create_task(channel.exchange(until=world.now() + PATIENCE))
+        while not channel._waiting:  # noqa: ASYNC110 - nobody could set an event
+            await asyncio.sleep(0)
+        await channel.close()
+        with pytest.raises(ProviderUnavailable, match="was closed"):
             await waiting
+        assert world.now() < until
         await world.close()
 
-    with websocket_server(handler) as served:
+    until = BlockingWorld().now() + PATIENCE
+    with bare_server(silent) as served:
         asyncio.run(scenario())
 
 
 def test_a_thread_that_waits_is_woken_by_close() -> None:
-    async def handler(server: ServerConnection) -> None:
-        await server.wait_closed()
-
-    with websocket_server(handler) as served:
+    with bare_server(silent) as served:
         world = BlockingWorld()
-        channel = run(connect(world, served.uri, until=world.now() + PATIENCE))
+        until = world.now() + PATIENCE
+        channel: Any = run(connect(world, served.uri, until=until))
         errors: queue.Queue[BaseException] = queue.Queue()
 
         def wait() -> None:
             try:
-                run(channel.exchange(until=world.now() + PATIENCE))
+                run(channel.exchange(until=until))
             except ProviderUnavailable as exc:
                 errors.put(exc)
 
         thread = threading.Thread(target=wait)
         thread.start()
-        while not getattr(channel, "_waiting"):  # noqa: B009
+        while not channel._waiting:
             pass
         run(channel.close())
-        errors.get(timeout=PATIENCE)
+        assert "was closed" in str(errors.get(timeout=PATIENCE))
+        assert world.now() < until
         thread.join(PATIENCE)
 
 
