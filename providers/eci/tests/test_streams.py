@@ -808,17 +808,18 @@ def test_an_exchange_cancelled_anywhere_has_sent_and_taken_nothing() -> None:
 
 def test_an_exchange_cancelled_while_a_peer_takes_nothing_has_sent_what_it_said() -> None:
     """Whatever the kernel had no room for, and was said to be sent, goes on by itself."""
-    got: asyncio.Queue[bytes] = asyncio.Queue()
+    got: asyncio.Queue[int] = asyncio.Queue()
     loop: asyncio.AbstractEventLoop
-    read_on = threading.Event()
+    read_on, arrived = threading.Event(), bytearray()
 
     def talk(sock: socket.socket) -> None:
         upgrade(sock)
         read_on.wait(PATIENCE)
         while (taken := read_frame(sock))[0] == 2:
-            loop.call_soon_threadsafe(got.put_nowait, taken[1][1:])
+            arrived.extend(taken[1][1:])
+            loop.call_soon_threadsafe(got.put_nowait, len(arrived))
 
-    async def scenario() -> None:
+    async def scenario() -> bytes:
         nonlocal loop
         loop = asyncio.get_running_loop()
         world: Any = Cancelled(10**6)
@@ -831,15 +832,15 @@ def test_an_exchange_cancelled_while_a_peer_takes_nothing_has_sent_what_it_said(
         assert 0 < accepted < len(data)
         read_on.set()
         world.left = 10**6
-        arrived = b""
-        while len(arrived) < accepted:
-            arrived += await got.get()
+        while await got.get() < accepted:
+            pass
         await channel.close()
         await world.world.close()
-        assert data[:accepted] == arrived
+        return data[:accepted]
 
     with bare_server(talk) as served:
-        asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+        accepted = asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+    assert accepted == arrived
 
 
 def silent(sock: socket.socket) -> None:
