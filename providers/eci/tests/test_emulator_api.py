@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from alibabacloud_eci20180808 import models
 from sandboxkit_eci.emulator.backends.nothing import NoBackend
+from sandboxkit_eci.emulator.service import Answer
+from sandboxkit_eci.emulator.signature import Key, Request
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 
 from .asking import REGION, code, create, delete, execute, groups, listing, no_proxy, running, sdk, until
@@ -16,6 +18,16 @@ from .scripted import ScriptedBackend
 __all__ = ["no_proxy"]
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
+
+
+INIT = models.CreateContainerGroupRequestInitContainer(name="first", image="busybox")
+VOLUME = models.CreateContainerGroupRequestVolume(name="data", type="EmptyDirVolume")
+
+
+def config_file(content: str) -> models.CreateContainerGroupRequestVolume:
+    path = models.CreateContainerGroupRequestVolumeConfigFileVolumeConfigFileToPath(path="a", content=content)
+    files = models.CreateContainerGroupRequestVolumeConfigFileVolume(config_file_to_path=[path])
+    return models.CreateContainerGroupRequestVolume(name="files", type="ConfigFileVolume", config_file_volume=files)
 
 
 @pytest.fixture
@@ -40,6 +52,8 @@ def test_a_group_is_made_listed_and_deleted(eci: Emulator) -> None:
 
 def test_a_key_sees_only_its_own_groups_and_a_region_only_those_in_it(eci: Emulator) -> None:
     made = create(sdk(eci))
+    elsewhere = models.DeleteContainerGroupRequest(region_id="cn-beijing", container_group_id=made)
+    assert code(lambda: sdk(eci).delete_container_group(elsewhere)) == "InvalidParameter.NotFound"
     assert [made] == [group.container_group_id for group in groups(sdk(eci))]
     assert groups(sdk(eci), region_id="cn-beijing") == []
     assert code(lambda: groups(sdk(eci, access_key_id="x"))) == "InvalidAccessKeyId.NotFound"
@@ -127,6 +141,12 @@ def test_a_token_of_a_group_that_is_gone(what: str) -> None:
         ({"active_deadline_seconds": 0}, "InvalidParameter"),
         ({"client_token": "x" * 65}, "InvalidParameter"),
         ({"tags": {"aliyun-x": "1"}}, "InvalidParameter"),
+        ({"tags": {"x" * 65: "1"}}, "InvalidParameter"),
+        ({"tags": {"x": "1" * 129}}, "InvalidParameter"),
+        ({"init_container": [INIT, INIT]}, "InvalidParameter.DuplicatedName"),
+        ({"volume": [VOLUME, VOLUME]}, "InvalidParameter.DuplicatedVolumeName"),
+        ({"volume": [config_file("?")]}, "InvalidParameter"),
+        ({"volume": [config_file("A" * 43696)]}, "InvalidParameter.ValueExceeded"),
         ({"tags": {str(number): "" for number in range(21)}}, "InvalidParameter.ValueExceeded"),
         ({"spot_strategy": "SpotAsPriceGo", "cpu": 1.0}, "InvalidSpotCpuMemorySpec"),
         ({"spot_strategy": "SpotWithPriceLimit"}, "MissingSpotPriceLimit"),
@@ -225,6 +245,30 @@ def test_an_action_that_is_not_there_is_named(eci: Emulator) -> None:
     client = sdk(eci)
     with pytest.raises(Exception, match=r"InvalidAction\.NotFound.*DescribeVirtualNodes"):
         client.describe_virtual_nodes(models.DescribeVirtualNodesRequest(region_id=REGION))
+
+
+def test_a_key_of_another_account_sees_nothing_of_this_one() -> None:
+    keys = [Key(id="a", secret="s", account="one"), Key(id="b", secret="s", account="two")]
+    with emulator(NoBackend(), keys=keys) as eci:
+        one, two = (sdk(eci, access_key_id=name, access_key_secret="s") for name in "ab")
+        made = create(one, client_token="token")
+        assert groups(two) == []
+        assert code(lambda: delete(two, made)) == "InvalidParameter.NotFound"
+        assert made != create(two, client_token="token")
+
+
+def test_a_request_is_good_once(eci: Emulator) -> None:
+    seen: list[tuple[Request, str]] = []
+    handle = eci.service.handle
+
+    async def record(request: Request, origin: str) -> Answer:
+        seen.append((request, origin))
+        return await handle(request, origin)
+
+    eci.service.handle = record  # type: ignore[method-assign]
+    groups(sdk(eci))
+    answer = eci.run(handle(*seen[0]))
+    assert (answer.status, answer.body["Code"]) == (400, "SignatureNonceUsed")
 
 
 def test_calls_are_counted(eci: Emulator) -> None:

@@ -127,6 +127,15 @@ def test_exec_is_for_groups_that_run() -> None:
         assert code(lambda: execute(client, made, '["a"]')) == "IncorrectStatus"
 
 
+def test_exec_is_not_for_groups_that_are_going() -> None:
+    with emulator(NoBackend(), time_scale=0.01) as eci:
+        client, made = one(eci)
+        eci.service.runtime.clock.scale = 1000.0
+        delete(client, made)
+        assert groups(client, made)[0].status == "Terminating"
+        assert code(lambda: execute(client, made, '["a"]')) == "IncorrectStatus"
+
+
 def test_a_command_whose_container_is_gone_by_then_says_so(eci: Emulator) -> None:
     client, made = one(eci)
     uri = execute(client, made, '["a"]').web_socket_uri

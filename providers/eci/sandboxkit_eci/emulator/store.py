@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import string
 from collections import deque
@@ -96,8 +97,7 @@ class Groups:
 
     async def close(self) -> None:
         """Let go of everything."""
-        for life in list(self._lives.values()):
-            await life.close()
+        await asyncio.gather(*(life.close() for life in self._lives.values()))
         self._lives.clear()
 
     def _gone(self, group: Group) -> None:

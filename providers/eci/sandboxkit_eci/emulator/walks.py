@@ -37,7 +37,8 @@ class Walks:
     def _cancel(self) -> tuple[asyncio.Task[None], ...]:
         tasks = tuple(self._tasks)
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # a second time would interrupt what it does to end
+                task.cancel()
         return tasks
 
     async def _after(self, others: Iterable[asyncio.Task[None]], walk: Walk) -> None:
