@@ -34,9 +34,6 @@ CONNECT_TIMEOUT = 5.0
 PAGE = 20
 """The most groups of one DescribeContainerGroups, and ids of one query."""
 
-THROTTLED_PAUSE = 1.0
-"""Seconds without calls after the service asked to slow down and did not say for how long."""
-
 IDLE_CONNECTIONS = 4
 """Connections kept open when idle; any number may be in use."""
 
@@ -190,7 +187,9 @@ class Api:
         try:
             return await self.world.call(send if around is None else around(send), until=until + 0.5, urgent=urgent)
         except Throttled as exc:
-            gate.pause(self.world.now(), exc.retry_after or THROTTLED_PAUSE)
+            # Without a time to wait, each call's own backoff is enough: it may have been one in many.
+            if exc.retry_after:
+                gate.pause(self.world.now(), exc.retry_after)
             raise
 
     def _send(

@@ -34,6 +34,7 @@ class Memory:
 
     _known: dict[str, Known] = attrs.field(factory=dict, init=False)
     _deleted: dict[str, None] = attrs.field(factory=dict, init=False)
+    _unanswered: dict[str, None] = attrs.field(factory=dict, init=False)
     _generations: dict[str, int] = attrs.field(factory=dict, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
@@ -73,6 +74,7 @@ class Memory:
         """Note that this client's delete was confirmed; its key's next group needs another token."""
         with self._lock:
             known = self._known.pop(group_id, None)
+            self._unanswered.pop(group_id, None)
             while len(self._deleted) >= KNOWN:
                 del self._deleted[next(iter(self._deleted))]
             self._deleted[group_id] = None
@@ -80,6 +82,17 @@ class Memory:
                 while len(self._generations) >= KNOWN:
                     del self._generations[next(iter(self._generations))]
                 self._generations[known.key] = self._generations.get(known.key, 0) + 1
+
+    def unanswered(self, group_id: str) -> None:
+        """Note that this client asked to delete the group and got no answer: if it is gone, that was us."""
+        with self._lock:
+            while len(self._unanswered) >= KNOWN:
+                del self._unanswered[next(iter(self._unanswered))]
+            self._unanswered[group_id] = None
+
+    def is_unanswered(self, group_id: str) -> bool:
+        """Whether a delete of this client's may have taken effect without an answer."""
+        return group_id in self._unanswered
 
     def is_deleted(self, group_id: str) -> bool:
         """Whether this client's delete of the group was confirmed; ids are not used again."""

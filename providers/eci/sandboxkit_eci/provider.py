@@ -25,6 +25,7 @@ from sandboxkit_eci import tags as marks
 from sandboxkit_eci.api import Api, Body
 from sandboxkit_eci.capabilities import CAPABILITIES
 from sandboxkit_eci.creation import Creation
+from sandboxkit_eci.faults import never_arrived
 from sandboxkit_eci.memory import Memory
 from sandboxkit_eci.options import DEFAULT_CONTAINER, EciOptions, eci_options
 from sandboxkit_eci.restarting import restart
@@ -151,22 +152,23 @@ class EciProvider(ProviderBase):
         return removed
 
     async def begin_removal(self, sandbox_id: str, *, until: float | None, urgent: bool = False) -> bool:
-        """Have the service begin to remove a group; ``False`` if it is not there."""
+        """Have the service begin to remove a group; ``False`` if it was not there."""
         while True:
             try:
                 await self.api.delete(sandbox_id, until=until, urgent=urgent)
+                return True
             except SandboxNotFound:
-                return False
+                return self.memory.is_unanswered(sandbox_id)
             except SandboxError as exc:
                 refused = exc
-            else:
-                return True
+            if not never_arrived(refused):
+                self.memory.unanswered(sandbox_id)
             # Another's delete may be under way, which this one may join; only its absence is a success.
             group = await self.api.group(sandbox_id, until=until, urgent=urgent)
             if group is not None and str(group.get("Status")) == "Terminating":
                 return True
             if group is None and not self.memory.is_fresh(sandbox_id):
-                return False
+                return self.memory.is_unanswered(sandbox_id)
             # A new one may be missing from what the service tells, so its absence alone proves nothing.
             ending = group is None and isinstance(refused, SandboxNotRunning | ProviderUnavailable)
             if not ending or (until is not None and self.world.now() + 0.5 > until):

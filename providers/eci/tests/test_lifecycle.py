@@ -112,8 +112,7 @@ def test_lost_replies_of_everything_lose_and_double_nothing(eci: Emulator) -> No
         eci.clear_faults()
         assert sorted(living(eci)) == sorted(made)
         eci.inject("*:lost,p=0.2")
-        for one in made:
-            client.delete(one)
+        assert all(client.delete(one) for one in made)
     eci.clear_faults()
     assert living(eci) == []
 
@@ -279,6 +278,14 @@ def test_deletes_at_once_agree_whatever_the_service_says(missing: str, terminati
     with emulator("none", quirks=quirks) as eci:
         asyncio.run(both(eci))
         assert living(eci) == []
+
+
+def test_a_delete_whose_reply_was_lost_says_that_it_removed_something(eci: Emulator) -> None:
+    with connect(eci) as client:
+        box = client.create()
+        eci.inject(f"{DELETE}:lost,nth=1")
+        assert box.delete()
+        assert not box.delete()
 
 
 def test_a_delete_that_is_refused_is_no_success(eci: Emulator) -> None:
