@@ -31,6 +31,21 @@ def test_what_is_no_message_is_none(message: bytes | str) -> None:
     assert decode(message) is None
 
 
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 70000])
+def test_a_frame_is_one_that_a_client_reads(size: int) -> None:
+    from websockets.client import ClientProtocol
+    from websockets.frames import Frame, Opcode
+    from websockets.protocol import State
+    from websockets.uri import parse_uri
+
+    client = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN)
+    client.receive_data(frames.wrap(b"x" * size) + frames.wrap("é" + "x" * size))
+    assert client.events_received() == [
+        Frame(Opcode.BINARY, b"x" * size),
+        Frame(Opcode.TEXT, "é".encode() + b"x" * size),
+    ]
+
+
 def test_a_size_is_read() -> None:
     assert decode_size(b'{"Width":80,"Height":24}') == Size(24, 80)
 

@@ -116,6 +116,29 @@ def test_random_splitting_loses_nothing() -> None:
     assert len(found) > 1
 
 
+def test_tiny_messages_leave_others_their_turn() -> None:
+    async def body() -> None:
+        stream = await start(Says([(1, bytes(100_000))]))
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(others())
+        async with served(stream, quirks=SessionQuirks(split=1)) as client:
+            first = await client.recv()
+            before = turns
+            assert len(await messages(client)) == 99_999
+        counting.cancel()
+        assert len(first) == 2
+        assert turns - before > 150
+
+    asyncio.run(body())
+
+
 @pytest.mark.parametrize("code", [1000, 1001, 1006])
 def test_the_server_closes_as_it_is_told_after_the_last_byte(code: int) -> None:
     async def body() -> None:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import random
+import struct
 from collections.abc import Iterator
 from typing import Literal
 
@@ -44,6 +45,16 @@ def encode(channel: int, data: bytes | memoryview, encoding: Encoding = "binary"
         except UnicodeDecodeError:
             pass
     return b"".join((bytes((channel,)), data))
+
+
+def wrap(message: Message) -> bytes:
+    """Make a message into a server's websocket frame: whole and unmasked (RFC 6455, 5.2)."""
+    first, data = (0x82, message) if isinstance(message, bytes) else (0x81, message.encode())
+    if len(data) < 126:
+        return bytes((first, len(data))) + data
+    if len(data) < 1 << 16:
+        return struct.pack(">BBH", first, 126, len(data)) + data
+    return struct.pack(">BBQ", first, 127, len(data)) + data
 
 
 def decode(message: Message) -> tuple[int, bytes] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import attrs
@@ -15,6 +16,9 @@ from sandboxkit_eci.emulator.quirks import quirk
 
 CLOSE_LIMIT = 10.0
 """Seconds that a client has to answer the server's close."""
+
+BATCH = 512
+"""Messages that are sent before others have their turn."""
 
 SYNC_LIMIT = 1 << 20
 """Bytes of output that ``Sync=true`` gives at most; Alibaba documents none."""
@@ -59,10 +63,19 @@ class ExecWebSocket(web.WebSocketResponse):
         given = {"autoping": False, "compress": False, "max_msg_size": 0, "timeout": CLOSE_LIMIT, **kwargs}
         super().__init__(*args, **given)
         self._transport: asyncio.Transport | None = None
+        self._output: AbstractStreamWriter | None = None
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         self._transport = request.transport
-        return await super().prepare(request)
+        self._output = await super().prepare(request)
+        return self._output
+
+    async def send_messages(self, messages: Iterable[frames.Message]) -> None:
+        """Send messages in one write, which costs little even if they are tiny; wait while the client is slow."""
+        if self._transport is None or self._output is None or self.closed or self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._transport.write(b"".join(map(frames.wrap, messages)))
+        await self._output.drain()
 
     def drop(self) -> None:
         """End the connection without a closing message, behind all that was sent."""
@@ -103,37 +116,45 @@ class _Session:
         if self.quirks.leading_empty_frame:
             await self.send(frames.STDOUT, b"")
         async for channel, data in self.stream:
-            for piece in self.splitter.cut(data):
-                await self.give(frames.STDOUT if self.tty else channel, piece)
+            await self.give(frames.STDOUT if self.tty else channel, data)
         code = self.stream.exit_code
         if self.quirks.error_status:
             await self.send(frames.ERROR, frames.exit_status(code))
         elif self.quirks.error_text_on_nonzero and code:
             await self.send(frames.ERROR, frames.exit_text(code))
 
-    async def give(self, channel: int, piece: memoryview) -> None:
-        """Send a piece of output, or so much of it as the quirks let pass."""
+    async def give(self, channel: int, data: bytes) -> None:
+        """Send output, or so much of it as the quirks let pass."""
         bounds = [bound for bound in (self.quirks.drop_after, self.quirks.stall_after) if bound is not None]
-        piece = piece[: min((bound - self.given for bound in bounds), default=len(piece))]
-        if self.quirks.empty_frames:
-            await self.send(channel, b"")
-            await self.websocket.send_bytes(b"")
-        if self.quirks.unknown_channel:
-            await self.send(frames.UNKNOWN, b"unknown")
-        await self.send(channel, piece)
-        self.given += len(piece)
+        data = data[: min((bound - self.given for bound in bounds), default=len(data))]
+        batch: list[frames.Message] = []
+        for piece in self.splitter.cut(data):
+            batch += self.messages(channel, piece)
+            if len(batch) >= BATCH:
+                await self.websocket.send_messages(batch)
+                batch = []
+                await asyncio.sleep(0)  # for whoever else is served
+        await self.websocket.send_messages(batch)
+        self.touch()
+        self.given += len(data)
         if self.given == self.quirks.drop_after:
             raise _Dropped
         if self.given == self.quirks.stall_after:
             await self.stall()
 
-    async def send(self, channel: int, data: bytes | memoryview) -> None:
-        """Send one message, as fast as the client takes it."""
-        message = frames.encode(channel, data, self.quirks.encoding)
-        if isinstance(message, bytes):
-            await self.websocket.send_bytes(message)
-        else:
-            await self.websocket.send_str(message)
+    def messages(self, channel: int, piece: memoryview) -> Iterator[frames.Message]:
+        """Give what is sent for one piece of output."""
+        encoding = self.quirks.encoding
+        if self.quirks.empty_frames:
+            yield frames.encode(channel, b"", encoding)
+            yield b""
+        if self.quirks.unknown_channel:
+            yield frames.encode(frames.UNKNOWN, b"unknown", encoding)
+        yield frames.encode(channel, piece, encoding)
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Send one message that is no output."""
+        await self.websocket.send_messages([frames.encode(channel, data, self.quirks.encoding)])
         self.touch()
 
     async def stall(self) -> None:
