@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import ipaddress
 import os
 import socket
 import ssl
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from sandboxkit.errors import DeadlineExceeded, ProviderError, ProviderUnavailable
+from sandboxkit.errors import DeadlineExceeded, ProviderError, ProviderUnavailable, SandboxError
 from sandboxkit.provider import World
 from sandboxkit_eci.connection import Connection, TryLater
 from sandboxkit_eci.proxies import LONGEST_ANSWER, Proxy
@@ -61,16 +62,23 @@ def default_context() -> ssl.SSLContext:
 
 
 async def dial(
-    world: World, endpoint: Endpoint, *, proxy: Proxy | None, ca: ssl.SSLContext | None, until: float
+    world: World,
+    endpoint: Endpoint,
+    *,
+    proxy: Proxy | None,
+    ca: ssl.SSLContext | None,
+    until: float,
+    urgent: bool = False,
 ) -> Connection:
     """Connect within ``until``. Cancelled, nothing stays open."""
-    sock = await _open(world, (endpoint.host, endpoint.port) if proxy is None else (proxy.host, proxy.port), until)
+    address = (endpoint.host, endpoint.port) if proxy is None else (proxy.host, proxy.port)
+    sock = await _open(world, address, until, urgent)
     connection = Connection(sock)
     try:
         if proxy is not None:
             await _tunnel(world, connection, endpoint, proxy, until)
         if endpoint.secure:
-            context = await world.call(default_context, until=until) if ca is None else ca
+            context = await world.call(default_context, until=until, urgent=urgent) if ca is None else ca
             connection = Connection(
                 context.wrap_socket(sock, server_hostname=endpoint.host, do_handshake_on_connect=False)
             )
@@ -81,15 +89,9 @@ async def dial(
     return connection
 
 
-async def _open(world: World, address: tuple[str, int], until: float) -> socket.socket:
+async def _open(world: World, address: tuple[str, int], until: float, urgent: bool) -> socket.socket:
     host, port = address
-    try:
-        found = await world.call(
-            functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM), until=until
-        )
-    except (OSError, UnicodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no host's name"
-        raise ProviderUnavailable(f"the host {host} is not known: {reason}") from None
+    found = await _addresses(world, host, port, until, urgent)
     problem = "no address"
     for number, (family, kind, protocol, _, target) in enumerate(found):
         more = number + 1 < len(found)
@@ -101,6 +103,20 @@ async def _open(world: World, address: tuple[str, int], until: float) -> socket.
     if world.now() >= until:
         raise DeadlineExceeded(f"{host}:{port} could not be reached within the operation's deadline")
     raise ProviderUnavailable(f"{host}:{port} cannot be reached: {problem}")
+
+
+async def _addresses(world: World, host: str, port: int, until: float, urgent: bool) -> list[Any]:
+    lookup = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return lookup(flags=socket.AI_NUMERICHOST)
+    try:
+        return await world.call(lookup, until=until, urgent=urgent)
+    except SandboxError:
+        raise  # some are OSErrors too
+    except (OSError, UnicodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no host's name"
+        raise ProviderUnavailable(f"the host {host} is not known: {reason}") from None
 
 
 async def _connect(world: World, sock: socket.socket, target: Any, limit: float) -> socket.socket:

@@ -25,17 +25,19 @@ async def connect(
     proxy: str | None = None,
     ca: ssl.SSLContext | None = None,
     until: float | None = None,
+    urgent: bool = False,
     ping_interval: float = PING_INTERVAL,
 ) -> ByteChannel:
     """Give the channel to the exec at ``uri``, which must have been started without a TTY.
 
     ``proxy`` is ``http://[user:password@]host:port``; without one the environment's is not used either. ``ca``
-    replaces the system's certificates. Raises ``ProviderUnavailable`` when the endpoint cannot be reached or the
-    address has expired (whether the command was started is unknown then), ``DeadlineExceeded`` at ``until``,
-    ``ProviderError`` for what another try would not change. ``uri`` is a secret and in no error. Cancelled, nothing
-    stays open.
+    replaces the system's certificates. ``urgent`` marks a kill: slow calls do not hold it up.
+
+    Raises ``ProviderUnavailable`` when the endpoint cannot be reached or the address has expired (whether the command
+    was started is unknown then), ``DeadlineExceeded`` at ``until``, ``ProviderError`` for what another try would not
+    change. ``uri`` is a secret and in no error. Cancelled, nothing stays open.
     """
-    return await _connect(world, uri, proxy, ca, until, ping_interval)
+    return await _connect(world, uri, proxy, ca, until, urgent, ping_interval)
 
 
 async def connect_terminal(
@@ -45,21 +47,28 @@ async def connect_terminal(
     proxy: str | None = None,
     ca: ssl.SSLContext | None = None,
     until: float | None = None,
+    urgent: bool = False,
     ping_interval: float = PING_INTERVAL,
 ) -> ByteTerminal:
     """Like :func:`connect`, for an exec that was started with a TTY."""
-    return TerminalStream(await _connect(world, uri, proxy, ca, until, ping_interval))
+    return TerminalStream(await _connect(world, uri, proxy, ca, until, urgent, ping_interval))
 
 
 async def _connect(
-    world: World, uri: str, proxy: str | None, ca: ssl.SSLContext | None, until: float | None, ping_interval: float
+    world: World,
+    uri: str,
+    proxy: str | None,
+    ca: ssl.SSLContext | None,
+    until: float | None,
+    urgent: bool,
+    ping_interval: float,
 ) -> ExecChannel:
     endpoint = Endpoint.parse(uri)
     through = None if proxy is None else Proxy.parse(proxy)
     own_limit = world.now() + CONNECT_LIMIT
     limit = own_limit if until is None else min(until, own_limit)
     try:
-        connection = await dial(world, endpoint, proxy=through, ca=ca, until=limit)
+        connection = await dial(world, endpoint, proxy=through, ca=ca, until=limit, urgent=urgent)
         try:
             # Here, so that neither world loads the other's library.
             if world.name == "asyncio":

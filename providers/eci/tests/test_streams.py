@@ -555,6 +555,43 @@ def test_an_address_of_another_kind_is_refused_without_being_repeated(go: Go, ur
     assert not holds_secret(caught.value)
 
 
+def test_a_host_that_is_not_known_is_unavailable(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*args: object, **kwargs: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ProviderUnavailable, match="host nowhere is not known"):
+        go(lambda world: open_and_close(world, f"ws://nowhere/?s={SECRET}"))
+
+
+def test_a_lookup_that_stalls_keeps_the_deadline_under_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: done.wait(PATIENCE))
+
+    async def scenario() -> None:
+        world = AsyncioWorld()
+        try:
+            await open_and_close(world, f"ws://nowhere/?s={SECRET}", until=world.now() + 0.05)
+        finally:
+            done.set()
+            await world.close()
+
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(scenario())
+
+
+def test_the_next_of_a_hosts_addresses_is_tried(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def handler(server: ServerConnection) -> None:
+        await server.wait_closed()
+
+    with websocket_server(handler) as served, socket.create_server(("127.0.0.1", 0)) as closed:
+        dead, live = closed.getsockname(), ("127.0.0.1", int(served.uri.split(":")[2].split("/")[0]))
+        closed.close()
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (dead, live)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
+        go(lambda world: open_and_close(world, f"ws://somewhere:1/?s={SECRET}"))
+
+
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_an_endpoint_that_stalls_keeps_the_deadline(go: Go, scheme: str) -> None:
     done = threading.Event()
