@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sandboxkit_eci import EciOptions
+from sandboxkit_eci.account import account
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 
 import sandboxkit
@@ -249,6 +250,23 @@ def test_what_sandboxkit_did_not_make_is_not_touched(eci: Emulator) -> None:
 
 
 # -- restart and delete --------------------------------------------------------------------------------------------
+
+
+def test_a_restart_that_takes_its_time_is_waited_for() -> None:
+    with emulator("none", time_scale=0.02) as eci, connect(eci) as client:
+        box = client.create()
+        for _ in range(2):
+            before = box.info()
+            assert box.restart().status is Status.RUNNING
+            # It did not run all the time that the service took for it, a twentieth of a second at the least.
+            assert restarts(eci, box.id) == eci.requests[RESTART]
+            assert box.info().expires_at == before.expires_at
+
+
+def restarts(eci: Emulator, group_id: str) -> int:
+    """How many restarts of a group's container are over, by its events."""
+    with connect(eci) as client:
+        return sum(event.count for event in account(client).events(group_id) if event.reason == "Started") - 1
 
 
 def test_a_restart_ends_only_once_the_container_has_started_anew(eci: Emulator) -> None:
