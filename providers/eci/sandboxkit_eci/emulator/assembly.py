@@ -64,7 +64,8 @@ def make_backend(kind: str, *, responder: str | None = None, keep_files: bool = 
         return NoBackend(**options) if responder is None else NoBackend(_load(responder), **options)
     from sandboxkit_eci.emulator.backends.sandboxes import SandboxBackend
 
-    return SandboxBackend(kind, reset_files=not keep_files, **options)
+    # Every group is in a network, so that what needs one runs here too.
+    return SandboxBackend(kind, **{"reset_files": not keep_files, "network": True, **options})
 
 
 def _load(name: str) -> Any:
