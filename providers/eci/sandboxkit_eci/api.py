@@ -225,17 +225,17 @@ class Api:
 
     def _runtime(self, left: float, queries: dict[str, str]) -> RuntimeOptions:
         # Both in milliseconds. A connection that is kept open makes no use of the first.
-        connect = min(left, CONNECT_TIMEOUT)
-        return RuntimeOptions(
-            connect_timeout=max(1, round(connect * 1000)),
-            read_timeout=max(1, round(left * 1000)),
-            autoretry=False,
-            max_idle_conns=IDLE_CONNECTIONS,
-            ca=self.options.ca_file,
-            http_proxy=self.options.http_proxy,
-            https_proxy=self.options.https_proxy,
-            extends_parameters=ExtendsParameters(queries=queries) if queries else None,
-        )
+        more: Body = {
+            "connect_timeout": max(1, round(min(left, CONNECT_TIMEOUT) * 1000)),
+            "read_timeout": max(1, round(left * 1000)),
+            "max_idle_conns": IDLE_CONNECTIONS,
+            "ca": self.options.ca_file,
+            "http_proxy": self.options.http_proxy,
+            "https_proxy": self.options.https_proxy,
+        }
+        if queries:
+            more["extends_parameters"] = ExtendsParameters(queries=queries)
+        return RuntimeOptions(autoretry=False, **more)
 
     def close(self) -> None:
         """Let go of the client; the SDK keeps idle connections for the whole process, and reuses them."""

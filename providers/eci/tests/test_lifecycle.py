@@ -258,7 +258,6 @@ def test_a_restart_that_takes_its_time_is_waited_for() -> None:
         for _ in range(2):
             before = box.info()
             assert box.restart().status is Status.RUNNING
-            # It did not run all the time that the service took for it, a twentieth of a second at the least.
             assert restarts(eci, box.id) == eci.requests[RESTART]
             assert box.info().expires_at == before.expires_at
 
