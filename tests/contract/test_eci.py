@@ -82,10 +82,9 @@ class TestEci(_Emulated):
 
     arguments = ("--backend=local",)
     options: ClassVar[dict[str, Any]] = {"image": "registry.example/any:1"}
-    without: ClassVar[dict[str, str]] = {
-        name: "the emulator's containers are local's, which has none"
-        for name in ("image", "cpu", "memory", "user", "ports")
-    }
+    without: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("image", "cpu", "memory", "user", "ports"), "the emulator's containers are local's, which have none"
+    )
 
 
 class TestEciOverDocker(_Emulated):

@@ -34,8 +34,8 @@ class SandboxBackend:
 
     ``connect_options`` are the provider's own. ``images`` gives other names to images, and ``pull`` (docker) says
     when one is fetched. ``network`` is a sandbox's: the provider's default, on or off. A restart begins with fresh
-    files unless ``reset_files`` is off. Processor and memory are not limited to what a container asks for: the host
-    may have less.
+    files unless ``reset_files`` is off. Memory is limited to the container's where the provider can; processors are
+    not, since the host may have fewer.
     """
 
     def __init__(
@@ -141,6 +141,7 @@ class SandboxBackend:
             image=self.images.get(spec.image, spec.image),
             cwd=spec.working_dir,
             user=None if user is None else str(user),
+            memory_gib=spec.memory if self.has("memory") else None,
             options=self._options(spec),
         )
 
