@@ -87,12 +87,14 @@ def test_arguments_reach_the_kernels_own_limit(shared: Sandbox) -> None:
 
 def test_a_text_of_any_length_runs_like_a_short_one(shared: Sandbox) -> None:
     for padding in (0, 131_000, 131_071, 300_000, 3_000_000):
-        text = "# " + "x" * padding + "\nread line; echo $$ $line $s; ls -l /proc/$$/fd | grep -c memfd; exit 7"
+        text = "# " + "x" * padding + "\nread line; echo $$ $line $s; ls -l /proc/$$/fd; exit 7"
         result = shared.exec(text, input=b"from stdin\n", env={"s": "kept"})
-        first, held = result.stdout.splitlines()
+        first, _, *held = result.stdout.splitlines()
         assert first.split()[1:] == [b"from", b"stdin", b"kept"]
         assert first.split()[0].isdigit()
-        assert (held, result.exit_code, result.stderr) == (b"0", 7, b"")
+        assert len(held) >= 3
+        assert not any(b"memfd" in line for line in held)
+        assert (result.exit_code, result.stderr) == (7, b"")
 
 
 def test_commands_begin_with_nothing_ignored_or_blocked(shared: Sandbox) -> None:

@@ -52,7 +52,7 @@ class Deadlines:
 
     @promise("L7", "X11", delta=True)
     async def test_the_deadline_holds_when_the_client_is_dead(self, stage: Stage, client: AsyncClient) -> None:
-        with stage.child(acts.create, stage.spec(ttl=2.0)) as child:
+        with stage.child(acts.create, stage.spec(ttl=3.0)) as child:
             assert child.line() == "creating"
             sandbox_id = child.line()
             child.kill()
@@ -61,7 +61,7 @@ class Deadlines:
         assert deadline is not None
         number = needle()
         await box.exec(f"sleep {number} >/dev/null 2>&1 &")
-        assert await present(box, number)()
+        assert await stage.eventually(present(box, number))
 
         async def over() -> bool:
             return not await _runs(client, box)

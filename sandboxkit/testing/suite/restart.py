@@ -79,7 +79,7 @@ class Restart:
     @promise("L6", needs="restart")
     async def test_restarts_at_once_each_end_well(self, stage: Stage) -> None:
         async with stage.create() as box:
-            infos = await stage.gather(box.restart, box.restart, box.restart)
+            infos = await stage.gather(*[box.restart] * 5)
             assert {(info.id, info.status) for info in infos} == {(box.id, sandboxkit.Status.RUNNING)}
             assert (await box.exec(["true"])).exit_code == 0
 
