@@ -25,7 +25,7 @@ from sandboxkit_eci.faults import CREATE, cause_of, translated
 from sandboxkit_eci.limiter import Limiter, shared_limiter
 from sandboxkit_eci.quiet import quietly
 from sandboxkit_eci.request import flat
-from sandboxkit_eci.sessions import prepare
+from sandboxkit_eci.sessions import pool_size, prepare
 from sandboxkit_eci.settings import ConnectOptions
 
 CONNECT_TIMEOUT = 5.0
@@ -33,9 +33,6 @@ CONNECT_TIMEOUT = 5.0
 
 PAGE = 20
 """The most groups of one DescribeContainerGroups, and ids of one query."""
-
-IDLE_CONNECTIONS = 4
-"""Connections kept open when idle; any number may be in use."""
 
 Body = dict[str, Any]
 
@@ -228,7 +225,7 @@ class Api:
         more: Body = {
             "connect_timeout": max(1, round(min(left, CONNECT_TIMEOUT) * 1000)),
             "read_timeout": max(1, round(left * 1000)),
-            "max_idle_conns": IDLE_CONNECTIONS,
+            "max_idle_conns": pool_size(self.options),
             "ca": self.options.ca_file,
             "http_proxy": self.options.http_proxy,
             "https_proxy": self.options.https_proxy,
@@ -243,7 +240,7 @@ class Api:
 
     def _made_client(self) -> Client:
         if self._client is None:
-            prepare(self.options, pool_size=IDLE_CONNECTIONS)
+            prepare(self.options)
             self._client = _client(self.options)
         return self._client
 

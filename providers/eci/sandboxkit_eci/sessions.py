@@ -21,16 +21,35 @@ from sandboxkit_eci.settings import ConnectOptions
 _VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
 _lock = threading.Lock()
 
+IDLE_CONNECTIONS = 4
+"""Connections kept open when idle; any number may be in use."""
 
-def prepare(options: ConnectOptions, *, pool_size: int) -> None:
+_trusted: list[str] = []
+
+
+def pool_size(options: ConnectOptions) -> int:
+    """Give the number of connections to keep, by which the SDK also tells its sessions apart.
+
+    A session's TLS context goes on trusting what any of its calls trusted: each ``ca_file`` has a number of its own.
+    """
+    if options.ca_file is None:
+        return IDLE_CONNECTIONS
+    with _lock:
+        if options.ca_file not in _trusted:
+            _trusted.append(options.ca_file)
+        return IDLE_CONNECTIONS + 1 + _trusted.index(options.ca_file)
+
+
+def prepare(options: ConnectOptions) -> None:
     """Have the endpoint's session made, and send without the environment's proxy what goes without one."""
     make = getattr(DaraCore, "_get_session", None)
     if make is None:
         return  # another version of the SDK, which makes its sessions in another way
     endpoint = options.endpoint
-    key = f"{endpoint.protocol}://{endpoint.host}:{DaraRequest().port}:pool={pool_size}"
+    size = pool_size(options)
+    key = f"{endpoint.protocol}://{endpoint.host}:{DaraRequest().port}:pool={size}"
     with _lock:
-        session = make(session_key=key, protocol=endpoint.protocol.upper(), pool_size=pool_size)
+        session = make(session_key=key, protocol=endpoint.protocol.upper(), pool_size=size)
         if proxy_of(str(endpoint), options) is None:
             adapter = session.get_adapter(str(endpoint))
             if not isinstance(adapter.send, _Direct):
