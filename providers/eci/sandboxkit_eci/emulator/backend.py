@@ -70,7 +70,7 @@ class Stream(Protocol):
     async def close(self, *, end_input: bool = True) -> None:
         """Let go of it; it runs on, and what it still writes is discarded. Safe to repeat.
 
-        It sees the end of its input, and is hung up if it has a terminal; with ``end_input=False`` it notices nothing.
+        It sees the end of its input, and is hung up if it has a terminal; with ``end_input=False`` it sees nothing.
         """
         ...
 
