@@ -24,6 +24,9 @@ from sandboxkit_eci.refusals import refused
 _TEXT, _BINARY, _CONTINUED = websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_CONT
 _CLOSE, _PING, _PONG = websocket.ABNF.OPCODE_CLOSE, websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG
 
+SWITCHING = 101
+"""The HTTP status of an answer that makes a websocket."""
+
 
 @attrs.define(eq=False)
 class _Socket:
@@ -117,14 +120,19 @@ def shake_hands(connection: Connection, endpoint: Endpoint, uri: str, until: flo
     try:
         library.connect(uri, socket=sock, redirect_limit=0, suppress_origin=True)  # type: ignore[no-untyped-call]
         connection.raw.setblocking(False)
-        return BlockingCodec(sock, library)
+        if library.getstatus() == SWITCHING:
+            return BlockingCodec(sock, library)
+        problem = refused(endpoint, library.getstatus() or 0, {})
     except websocket.WebSocketBadStatusException as exc:
         problem = refused(endpoint, exc.status_code, exc.resp_headers or {})
     except (TimeoutError, websocket.WebSocketTimeoutException):
         problem = DeadlineExceeded(f"{endpoint} did not answer within the operation's deadline")
     except (ssl.SSLError, OSError, websocket.WebSocketConnectionClosedException) as exc:
         problem = ProviderUnavailable(f"the connection to {endpoint} broke: {type(exc).__name__}")
-    except (websocket.WebSocketException, ValueError) as exc:
+    except (websocket.WebSocketException, ValueError, LookupError) as exc:
         problem = ProviderError(f"{endpoint} does not speak websocket: {type(exc).__name__}")
+        # A redirect: some versions of the library take one that they may not follow for a failure, others do not.
+        if library.getstatus() not in (None, SWITCHING):
+            problem = refused(endpoint, library.getstatus() or 0, {})
     # Out here, where no library's exception, which may hold the URI, is its context.
     raise problem

@@ -26,8 +26,10 @@ RECEIVE = 1 << 18
 """Bytes taken from the kernel at once."""
 
 SLICE, LARGEST_SLICE = 1 << 13, 1 << 16
-"""Bytes parsed at once under asyncio: in the smallest messages, which cost time one by one, the first take 10 ms.
-Where a slice does not even hold the end of a message, the next may be larger."""
+"""Bytes parsed at once under asyncio: the smallest messages cost time one by one, some 10 ms in the first slice."""
+
+FEW = 2
+"""Messages in a slice up to which the next one may be larger."""
 
 MANY = 256
 """Messages after which an exchange gives what it has, and leaves the rest to the next."""
@@ -62,6 +64,7 @@ class ExecChannel:
     _begun: bool = attrs.field(default=False, init=False)
     # What has arrived and is not yet parsed.
     _rest: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
+    _slice: int = attrs.field(default=SLICE, init=False)
     _outbox: Outbox = attrs.field(init=False, repr=False)
     _ended: bool = attrs.field(default=False, init=False)
     _told: bool = attrs.field(default=False, init=False)
@@ -174,14 +177,14 @@ class ExecChannel:
 
     def _parse(self) -> list[Chunk]:
         chunks: list[Chunk] = []
-        size, count = (RECEIVE if self._alone else SLICE), 0
+        count = 0
         while (self._rest or not self._begun) and count < MANY:
+            size = RECEIVE if self._alone else self._slice
             piece, self._rest = self._rest[:size], self._rest[size:]
             self._begun = True
             received = self._codec.feed(piece)
             count += len(received.messages)
-            if not received.messages and size < LARGEST_SLICE:
-                size *= 2
+            self._slice = min(LARGEST_SLICE, size * 2) if len(received.messages) <= FEW else SLICE
             for message, last in received.messages:
                 chunks += self._parser.feed(message, last=last)
             if received.reply:

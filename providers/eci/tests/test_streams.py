@@ -501,7 +501,7 @@ ANSWERS: dict[str, tuple[bytes, type[ProviderError], str | None]] = {
     "elsewhere": (
         b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
         ProviderError,
-        None,
+        "302",
     ),
     "no upgrade": (b"HTTP/1.1 101 Fine\r\n\r\n", ProviderError, None),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", ProviderError, None),
