@@ -132,6 +132,7 @@ class _Session:
             batch += self.messages(channel, piece)
             if len(batch) >= BATCH:
                 await self.websocket.send_messages(batch)
+                self.touch()
                 batch = []
                 await asyncio.sleep(0)  # for whoever else is served
         await self.websocket.send_messages(batch)
