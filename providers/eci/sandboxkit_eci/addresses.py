@@ -59,7 +59,8 @@ def parse_endpoint(text: str, *, name: str) -> Endpoint:
 
 def check_proxy(url: str, *, name: str) -> str:
     """Check a proxy's URL, ``http://host:port``, perhaps with credentials, which are not repeated in an error."""
-    wrong = InvalidSpec(f"{name} is like 'http://proxy.example:3128'")
+    # The websocket's proxies have to be ones that are spoken to without TLS.
+    wrong = InvalidSpec(f"{name} is like 'http://proxy.example:3128'; other kinds are not supported")
     if not isinstance(url, str):
         raise wrong
     try:
@@ -67,7 +68,7 @@ def check_proxy(url: str, *, name: str) -> str:
         _ = parts.port
     except ValueError:
         raise wrong from None
-    if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or ""):
+    if parts.scheme != "http" or not _is_host(parts.hostname or ""):
         raise wrong
     return url
 

@@ -144,8 +144,12 @@ class Api:
         tty: bool,
         until: float | None,
         urgent: bool = False,
+        undo: Callable[[str], object],
     ) -> str:
-        """ExecContainerCommand; gives the websocket's URI, which is a secret and soon worth nothing."""
+        """ExecContainerCommand; gives the websocket's URI, which is a secret and soon worth nothing.
+
+        ``undo`` is given the URI, in a thread, where nobody waits for it any more.
+        """
         wire = {
             "ContainerGroupId": group_id,
             "ContainerName": container,
@@ -155,9 +159,15 @@ class Api:
             "Sync": False,
         }
         body = await self._call(
-            "ExecContainerCommand", "starting a command", wire, until=until, who=group_id, urgent=urgent
+            "ExecContainerCommand",
+            "starting a command",
+            wire,
+            until=until,
+            who=group_id,
+            urgent=urgent,
+            undo=lambda late: undo(_uri(late)),
         )
-        return str(body.get("WebSocketUri") or "")
+        return _uri(body)
 
     async def ask(self, action: str, doing: str, wire: Mapping[str, Any], *, until: float | None) -> Body:
         """Call any other action that the SDK has, by the API's own names; gives the answer's body."""
@@ -175,6 +185,7 @@ class Api:
         who: str = "",
         urgent: bool = False,
         around: Around | None = None,
+        undo: Callable[[Body], object] | None = None,
     ) -> Body:
         gate = self.limiter.gate(action)
         await gate.enter(self.world, who, until=until, urgent=urgent)
@@ -182,7 +193,8 @@ class Api:
         until = most if until is None else min(until, most)
         send = functools.partial(self._send, action, doing, wire, dict(queries or {}), secrets, until)
         try:
-            return await self.world.call(send if around is None else around(send), until=until + 0.5, urgent=urgent)
+            function = send if around is None else around(send)
+            return await self.world.call(function, until=until + 0.5, urgent=urgent, undo=undo)
         except Throttled as exc:
             # Without a time to wait, each call's own backoff is enough: it may have been one in many.
             if exc.retry_after:
@@ -243,6 +255,10 @@ class Api:
             prepare(self.options)
             self._client = _client(self.options)
         return self._client
+
+
+def _uri(body: Body) -> str:
+    return str(body.get("WebSocketUri") or "")
 
 
 def _client(options: ConnectOptions) -> Client:

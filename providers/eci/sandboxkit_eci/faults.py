@@ -119,7 +119,7 @@ def translated(exc: Exception, doing: str, *, action: str = "", secrets: tuple[s
 def cause_of(exc: Exception) -> ApiFault:
     """Give what may be shown of an exception: never the request."""
     answer = read(exc)
-    if answer.status:
+    if answer.status or answer.code:
         text = f"HTTP {answer.status} {answer.code} (request {answer.request_id or 'unknown'})"
         return ApiFault(text, attrs.evolve(answer, message=""))
     return ApiFault(answer.message or "no answer", answer)

@@ -52,6 +52,10 @@ RESERVE = 25
 """One call of those in so many is kept for them."""
 
 
+LOOK = 1.0
+"""Seconds after which who waits looks again how long it will be."""
+
+
 @attrs.define(eq=False)
 class Gate:
     """The calls of one action: at most ``limit`` in any window, in fair turns; ``reserve`` are for urgent ones only.
@@ -83,7 +87,8 @@ class Gate:
                         provider_code="client-side",
                         retry_after=wait,
                     )
-                await world.sleep(wait)
+                # The queue before it may get shorter meanwhile.
+                await world.sleep(min(wait, LOOK))
         except BaseException:
             self._leave(ticket)
             raise

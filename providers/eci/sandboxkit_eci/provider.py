@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 from collections.abc import Collection, Mapping
 
 import attrs
 
+from sandboxkit.driver import run
 from sandboxkit.errors import (
     DeadlineExceeded,
     InvalidSpec,
@@ -20,6 +22,7 @@ from sandboxkit.errors import (
 from sandboxkit.model import STDOUT, Capability, Command, CreateRequest, Page, SandboxInfo, Status, TerminalSize
 from sandboxkit.provider import ByteChannel, ByteTerminal, ProviderBase, TerminalChannel, World
 from sandboxkit.terminals import launch_terminal
+from sandboxkit.worlds import BlockingWorld
 from sandboxkit_eci import describe, proxying, streams
 from sandboxkit_eci import tags as marks
 from sandboxkit_eci.api import Api, Body
@@ -87,7 +90,13 @@ class EciProvider(ProviderBase):
         return describe.info_of_group(await self.group(sandbox_id, until=until))
 
     async def group(
-        self, sandbox_id: str, *, events: bool = False, patient: bool = True, until: float | None
+        self,
+        sandbox_id: str,
+        *,
+        events: bool = False,
+        patient: bool = True,
+        urgent: bool = False,
+        until: float | None,
     ) -> Body:
         """Ask for a group of sandboxkit's; raises ``SandboxNotFound``.
 
@@ -98,7 +107,7 @@ class EciProvider(ProviderBase):
             raise missing
         end = self.world.now() + APPEARS
         while True:
-            found = await self.api.group(sandbox_id, events=events, until=until)
+            found = await self.api.group(sandbox_id, events=events, urgent=urgent, until=until)
             if found is not None and marks.is_ours(marks.of_group(found)):
                 self.memory.met(found)
                 return found
@@ -194,7 +203,7 @@ class EciProvider(ProviderBase):
         until: float | None,
     ) -> ByteChannel:
         way = await self._way(sandbox_id, argv, tty=False, urgent=urgent, until=until)
-        return await streams.connect(self.world, way.uri, proxy=way.proxy, ca=way.ca, until=until)
+        return await streams.connect(self.world, way.uri, proxy=way.proxy, ca=way.ca, until=until, urgent=urgent)
 
     async def start_terminal(
         self, sandbox_id: str, command: Command, size: TerminalSize, *, until: float | None
@@ -223,8 +232,22 @@ class EciProvider(ProviderBase):
     async def _way(
         self, sandbox_id: str, argv: tuple[str, ...], *, tty: bool, urgent: bool, until: float | None
     ) -> _Way:
-        uri = await self._exec(sandbox_id, argv, tty=tty, urgent=urgent, until=until)
+        return self._way_to(await self._exec(sandbox_id, argv, tty=tty, urgent=urgent, until=until))
+
+    def _way_to(self, uri: str) -> _Way:
         return _Way(uri, proxying.proxy_of(uri, self.options), self._certificates(uri))
+
+    def _discard(self, uri: str) -> None:
+        """Let a command that was started after all, for nobody, see the end of its input; in a thread."""
+        world = BlockingWorld()
+
+        async def close() -> None:
+            way = self._way_to(uri)
+            until = world.now() + SETTLE
+            await (await streams.connect(world, way.uri, proxy=way.proxy, ca=way.ca, until=until)).close()
+
+        with contextlib.suppress(SandboxError):
+            run(close())
 
     async def _exec(
         self, sandbox_id: str, argv: tuple[str, ...], *, tty: bool, urgent: bool, until: float | None
@@ -232,11 +255,13 @@ class EciProvider(ProviderBase):
         known = self.memory.find(sandbox_id)
         if known is None:
             # Not this client's, nor asked for by it: it may be anyone's.
-            await self.group(sandbox_id, until=until)
+            await self.group(sandbox_id, until=until, urgent=urgent)
             known = self.memory.find(sandbox_id)
         container = known.container if known is not None else DEFAULT_CONTAINER
         try:
-            uri = await self.api.exec(sandbox_id, container, argv, tty=tty, urgent=urgent, until=until)
+            uri = await self.api.exec(
+                sandbox_id, container, argv, tty=tty, urgent=urgent, until=until, undo=self._discard
+            )
         except SandboxError as exc:
             if not isinstance(exc, SandboxNotFound | SandboxNotRunning) and type(exc) is not ProviderError:
                 raise  # it says all there is to say
@@ -245,14 +270,16 @@ class EciProvider(ProviderBase):
             if not uri:
                 raise ProviderUnavailable("ECI accepted a command and gave no websocket for it")
             return uri
-        raise await self._confirmed(sandbox_id, refused, until)
+        raise await self._confirmed(sandbox_id, refused, urgent, until)
 
-    async def _confirmed(self, sandbox_id: str, refused: SandboxError, until: float | None) -> SandboxError:
+    async def _confirmed(
+        self, sandbox_id: str, refused: SandboxError, urgent: bool, until: float | None
+    ) -> SandboxError:
         """Ask what is with the sandbox whose command was refused."""
         try:
             # Two that say so are enough.
             patient = not isinstance(refused, SandboxNotFound)
-            group = await self.group(sandbox_id, patient=patient, until=until)
+            group = await self.group(sandbox_id, patient=patient, urgent=urgent, until=until)
         except (SandboxNotFound, ProviderError) as exc:
             return exc
         status = describe.info_of_group(group).status

@@ -136,7 +136,7 @@ SECRET = secrets.token_hex(8)
 
 
 async def _exec(api: Api) -> None:
-    await api.exec("eci-1", "main", ["echo", SECRET], tty=False, until=api.world.now() + 5)
+    await api.exec("eci-1", "main", ["echo", SECRET], tty=False, until=api.world.now() + 5, undo=str)
 
 
 def test_an_unreachable_service_leaks_nothing_through_the_chain_of_causes() -> None:

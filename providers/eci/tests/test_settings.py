@@ -110,6 +110,7 @@ def test_a_missing_region_is_named(tmp_path: Path) -> None:
         {"vpc": True, "endpoint": "https://eci.example"},
         {"http_proxy": "proxy:3128"},
         {"https_proxy": "socks5://proxy"},
+        {"https_proxy": "https://proxy"},
         {"access_key_secret": "two\nlines"},
         {"ca_file": "/no/such/file"},
         {"limits": {"ExecContainerCommand": 0}},
@@ -148,7 +149,8 @@ def test_an_address_in_a_file_is_https_or_this_machines(tmp_path: Path, name: st
     (tmp_path / ".env").write_text(f"ECI_SANDBOX_{name}=http://stranger.example:80\n")
     with pytest.raises(sandboxkit.InvalidSpec, match=f"ECI_SANDBOX_{name} in .* must be https or a loopback"):
         settings(GIVEN, {}, tmp_path)
-    for address in ("http://127.0.0.1:80", "http://localhost:80", "https://stranger.example"):
+    good = ["http://127.0.0.1:80", "http://localhost:80"]
+    for address in [*good, "https://stranger.example"] if name == "ENDPOINT" else good:
         (tmp_path / ".env").write_text(f"ECI_SANDBOX_{name}={address}\n")
         settings(GIVEN, {}, tmp_path)
 
