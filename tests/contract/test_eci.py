@@ -33,4 +33,5 @@ class TestEciHostile(Emulated):
     arguments = ("--backend=local", *HOSTILE)
     options: ClassVar[dict[str, Any]] = {"image": "registry.example/any:1"}
     tier = "delta"
+    worlds = ("asyncio",)
     without = TestEci.without
