@@ -8,19 +8,32 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 
 from .asking import PATIENCE, no_proxy
-from .test_parity import METHODS, PARAMETERS
+from .test_parity import GUIDE_KEY, METHODS, PARAMETERS, blocks, run
 
 __all__ = ["no_proxy"]
 
 T = TypeVar("T")
 
 LINES = "for n in 1 2 3; do echo epoch $n; done; exit 4"
+POINTED = """
+from alibabacloud_eci20180808 import client as module
+
+class Client(module.Client):
+    def __init__(self, config):
+        super().__init__(config)
+        self._endpoint, self._protocol = ENDPOINT, "http"
+
+module.Client = Client
+"""
+"""What goes before the guide's code for eci-as-sandbox: its SDK asks ``ENDPOINT``."""
+
 LONG = "echo " + "x" * 5000 + " | wc -c"
 
 
@@ -156,6 +169,14 @@ def test_it_has_sessions(client: Any, box: str, command: str, library: Any) -> N
     assert waited.output.split("\n")[:3] == ["epoch 1", "epoch 2", "epoch 3"]
     good(client.tmux_kill(box, started.session_id))
     assert good(client.tmux_poll(box, started.session_id)).status is library.TmuxCommandStatus.NOT_FOUND
+
+
+def test_the_code_that_the_guide_says_was_before_ran(library: Any, tmp_path: Path) -> None:
+    with emulator("local", keys=[GUIDE_KEY]) as running:
+        prelude = POINTED.replace("ENDPOINT", repr(running.endpoint.partition("://")[2]))
+        ran = run(prelude + "".join(blocks("Before")), tmp_path, running)
+    # It raises nothing: what went wrong is in its log alone.
+    assert (ran.returncode, " ERROR " in ran.stderr) == (0, False), ran.stderr
 
 
 def functions(kind: type) -> dict[str, Callable[..., Any]]:

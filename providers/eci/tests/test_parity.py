@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from sandboxkit_eci.emulator.signature import Key
-from sandboxkit_eci.emulator.testing import emulator
+from sandboxkit_eci.emulator.testing import Emulator, emulator
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "from-eci-as-sandbox.md"
+
+GUIDE_KEY = Key(id="my-id", secret="my-secret")
+"""The key that the guide names."""
 
 METHODS = (
     *(
@@ -71,25 +74,21 @@ def test_the_guide_speaks_of(word: str) -> None:
     assert re.search(rf"\b{word}\b", " ".join([*titles, *re.findall(r"`([^`\n]+)`", prose)]))
 
 
-def test_the_code_of_the_guide_runs_and_prints_what_it_says(tmp_path: Path) -> None:
-    code = "".join(blocks("After"))
-    key = Key(id="my-id", secret="my-secret")
+def run(code: str, directory: Path, eci: Emulator, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run code of the guide's where its files are; only the environment leads it to the emulator."""
     # One file is named by the guide; the other is the nearest .env, from which asyncio's part has its keys.
     for name in ("production.env", ".env"):
-        (tmp_path / name).write_text(
-            f"ECI_SANDBOX_ACCESS_KEY_ID={key.id}\nECI_SANDBOX_ACCESS_KEY_SECRET={key.secret}\n"
+        (directory / name).write_text(
+            f"ECI_SANDBOX_ACCESS_KEY_ID={GUIDE_KEY.id}\nECI_SANDBOX_ACCESS_KEY_SECRET={GUIDE_KEY.secret}\n"
         )
-    (tmp_path / "guide.py").write_text(code)
-    with emulator("local", keys=[key]) as eci:
-        ran = subprocess.run(
-            [sys.executable, "-W", "error", "guide.py"],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**surroundings(), "ECI_SANDBOX_ENDPOINT": eci.endpoint, "ECI_SANDBOX_REGION_ID": "cn-hangzhou"},
-        )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.splitlines() == re.findall(r"print\(.*\)  # (.*)$", code, re.MULTILINE)
+    (directory / "guide.py").write_text(code)
+    return subprocess.run(
+        [sys.executable, *options, "guide.py"],
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        env={**surroundings(), "ECI_SANDBOX_ENDPOINT": eci.endpoint, "ECI_SANDBOX_REGION_ID": "cn-hangzhou"},
+    )
 
 
 def surroundings() -> dict[str, str]:
@@ -99,3 +98,11 @@ def surroundings() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("ECI_SANDBOX_", "ALIBABA_CLOUD_")) and not name.lower().endswith("_proxy")
     }
+
+
+def test_the_code_of_the_guide_runs_and_prints_what_it_says(tmp_path: Path) -> None:
+    code = "".join(blocks("After"))
+    with emulator("local", keys=[GUIDE_KEY]) as eci:
+        ran = run(code, tmp_path, eci, "-W", "error")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == re.findall(r"print\(.*\)  # (.*)$", code, re.MULTILINE)
