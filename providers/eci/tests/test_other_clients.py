@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import inspect
 import logging
+import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from .test_parity import GUIDE_KEY, METHODS, PARAMETERS, blocks, run
 __all__ = ["no_proxy"]
 
 T = TypeVar("T")
+
+needs_tmux = pytest.mark.skipif(
+    shutil.which("tmux") is None, reason="this host has no tmux, which eci-as-sandbox needs in the image"
+)
 
 LINES = "for n in 1 2 3; do echo epoch $n; done; exit 4"
 POINTED = """
@@ -158,10 +163,9 @@ def test_it_writes_files(client: Any, box: str) -> None:
     assert good(client.bash(box, "wc -c </tmp/big.txt", timeout=30)).output.strip() == "160001"
 
 
+@needs_tmux
 @pytest.mark.parametrize("command", [LINES, f"{LINES} # {'z' * 2000}\n"], ids=["short", "long"])
 def test_it_has_sessions(client: Any, box: str, command: str, library: Any) -> None:
-    if not good(client.bash(box, "command -v tmux", timeout=30)).output:
-        pytest.skip("there is no tmux on this host, and eci-as-sandbox needs one")
     started = good(client.tmux_start(box, command, exec_dir="/tmp"))
     assert [found["session_id"] for found in good(client.tmux_list(box)).data] == [started.session_id]
     waited = good(client.tmux_wait(box, started.session_id, timeout=PATIENCE, cleanup=False))
@@ -171,6 +175,7 @@ def test_it_has_sessions(client: Any, box: str, command: str, library: Any) -> N
     assert good(client.tmux_poll(box, started.session_id)).status is library.TmuxCommandStatus.NOT_FOUND
 
 
+@needs_tmux
 def test_the_code_that_the_guide_says_was_before_ran(library: Any, tmp_path: Path) -> None:
     with emulator("local", keys=[GUIDE_KEY]) as running:
         prelude = POINTED.replace("ENDPOINT", repr(running.endpoint.partition("://")[2]))
