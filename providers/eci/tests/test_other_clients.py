@@ -16,9 +16,11 @@ import pytest
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 
 from .asking import PATIENCE, no_proxy
-from .test_parity import GUIDE_KEY, METHODS, PARAMETERS, blocks, run
+from .test_parity import GUIDE_KEY, METHODS, PARAMETERS, blocks, needs_local, run
 
 __all__ = ["no_proxy"]
+
+pytestmark = needs_local
 
 T = TypeVar("T")
 

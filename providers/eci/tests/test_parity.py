@@ -13,7 +13,11 @@ import pytest
 from sandboxkit_eci.emulator.signature import Key
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 
+from sandboxkit import plugins
+
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "from-eci-as-sandbox.md"
+
+needs_local = pytest.mark.skipif(not plugins.probe("local").works, reason="the emulator's containers are local's")
 
 GUIDE_KEY = Key(id="my-id", secret="my-secret")
 """The key that the guide names."""
@@ -100,6 +104,7 @@ def surroundings() -> dict[str, str]:
     }
 
 
+@needs_local
 def test_the_code_of_the_guide_runs_and_prints_what_it_says(tmp_path: Path) -> None:
     code = "".join(blocks("After"))
     with emulator("local", keys=[GUIDE_KEY]) as eci:
