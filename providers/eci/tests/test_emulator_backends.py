@@ -434,6 +434,40 @@ def test_local_refuses_what_it_has_not(run: Callable[..., None]) -> None:
     run(doing)
 
 
+@pytest.mark.parametrize("tty", [False, True])
+@pytest.mark.parametrize("act", ["remove", "restart"])
+def test_a_container_may_end_while_a_process_is_being_started(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, act: str, tty: bool
+) -> None:
+    async def doing(backend: SandboxBackend) -> None:
+        machine = await backend.start(container())
+        spawn = machine._spawn
+
+        async def late(*given: Any, **more: Any) -> Any:
+            monkeypatch.undo()
+            await getattr(machine, act)()
+            return await spawn(*given, **more)
+
+        monkeypatch.setattr(machine, "_spawn", late)
+        with pytest.raises(NotRunning):
+            await machine.exec(sh("true"), tty=tty)
+
+    run(doing)
+
+
+@pytest.mark.parametrize("kind", ["local"], indirect=True)
+def test_local_has_every_image_but_those_of_registries_that_cannot_be(run: Callable[..., None]) -> None:
+    async def doing(backend: SandboxBackend) -> None:
+        for image in ("no.invalid/a", "NO.Invalid:5000/a/b:1", "no.invalid./a@sha256:00", "invalid:5000/a", "other"):
+            with pytest.raises(ImageError, match="no such host"):
+                await backend.start(container(image=image))
+        for image in ("registry.example/no.invalid/a", "invalid/a", "no.invalid:1", "notinvalid:5000/a"):
+            machine = await backend.start(container(image=image))
+            assert await said(machine, "echo up") == "up\n"
+
+    run(doing, images={"other": "no.invalid/a"})
+
+
 # -- without a provider -------------------------------------------------------------------------------------------
 
 

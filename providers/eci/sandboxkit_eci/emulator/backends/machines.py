@@ -105,10 +105,15 @@ class SandboxMachine:
         return end.result()
 
     async def exec(self, argv: tuple[str, ...], *, tty: bool) -> ProcessStream:
-        run = self._run
+        run, words = self._run, f"container {self.spec.name} of {self.spec.group_id} is not running"
         if run is None or run.ended or self._removed:
-            raise NotRunning(f"container {self.spec.name} of {self.spec.group_id} is not running")
-        return await self._spawn(run, argv, tty=tty, stdin=Stdin(kind="raw"))
+            raise NotRunning(words)
+        try:
+            return await self._spawn(run, argv, tty=tty, stdin=Stdin(kind="raw"))
+        except SandboxError as exc:
+            if self._run is run and not run.ended:
+                raise
+            raise NotRunning(words) from exc  # it has ended meanwhile
 
     async def _spawn(self, run: _Run, argv: tuple[str, ...], *, tty: bool, stdin: Stdin) -> ProcessStream:
         provider = self._client.provider

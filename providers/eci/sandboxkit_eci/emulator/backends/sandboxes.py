@@ -34,7 +34,8 @@ class SandboxBackend:
 
     ``connect_options`` are the provider's own. ``images`` gives other names to images, and ``pull`` (docker) says
     when one is fetched. ``network`` is a sandbox's: the provider's default, on or off. A restart begins with fresh
-    files unless ``reset_files`` is off. Memory is limited to the container's where the provider can; processors are
+    files unless ``reset_files`` is off. A provider without images has every image, except those of a registry under
+    ``.invalid``. Memory is limited to the container's where the provider can; processors are
     not, since the host may have fewer.
     """
 
@@ -110,6 +111,8 @@ class SandboxBackend:
 
     async def make(self, spec: ContainerSpec) -> AsyncSandbox:
         """Make a container's sandbox, without the container's own process."""
+        if not self.has("image"):
+            _check_registry(self.images.get(spec.image, spec.image))
         try:
             box = await self.client.create(self._spec(spec), ttl=self.ttl)
         except ImageNotFound as exc:
@@ -172,3 +175,12 @@ class SandboxBackend:
             entrypoint, arguments = await docker.image_command(self.client, self.images.get(spec.image, spec.image))
             return (*entrypoint, *(spec.args or arguments))
         return (*spec.command, *spec.args) or KEEP_ALIVE
+
+
+def _check_registry(image: str) -> None:
+    """Refuse an image that nobody can have, so that a missing one can be seen where none is ever looked up."""
+    host, slash, _ = image.partition("/")
+    name, port, _ = host.partition(":")
+    # RFC 6761 sees to it that it never resolves. Without a dot or a port it is no host but a user of the hub.
+    if slash and ("." in name or port) and name.lower().rstrip(".").split(".")[-1] == "invalid":
+        raise ImageError(f'failed to resolve reference "{image}": lookup {name}: no such host')
