@@ -6,7 +6,7 @@ import asyncio
 
 import attrs
 from sandboxkit_eci.emulator.backend import ContainerSpec, ImageError, NotRunning, Stream, Usage
-from sandboxkit_eci.emulator.backends.nothing import AnswerStream, Echo
+from sandboxkit_eci.emulator.backends.nothing import AnswerStream, Echo, Responder
 
 
 @attrs.define(eq=False)
@@ -20,6 +20,9 @@ class ScriptedMachine:
     output: bytes = b""
     asked: list[tuple[str, ...]] = attrs.field(factory=list)
     """The commands that were executed."""
+    responder: Responder = Echo
+    streams: list[AnswerStream] = attrs.field(factory=list)
+    """The same, as what runs."""
     committed: list[str] = attrs.field(factory=list)
     used: Usage = attrs.field(factory=Usage)
 
@@ -35,7 +38,8 @@ class ScriptedMachine:
         if self.removed:
             raise NotRunning("removed")
         self.asked.append(argv)
-        stream = AnswerStream(Echo(argv), lambda _: None)
+        stream = AnswerStream(self.responder(argv), lambda _: None)
+        self.streams.append(stream)
         stream.feed(b"")
         return stream
 
@@ -64,6 +68,7 @@ class ScriptedBackend:
     machines: list[ScriptedMachine] = attrs.field(factory=list)
     failures: list[Exception] = attrs.field(factory=list)
     """What the next starts fail with."""
+    responder: Responder = Echo
 
     async def start(self, spec: ContainerSpec) -> ScriptedMachine:
         await asyncio.sleep(0)
@@ -71,7 +76,7 @@ class ScriptedBackend:
             raise ImageError("not found: missing")
         if self.failures:
             raise self.failures.pop(0)
-        machine = ScriptedMachine(spec)
+        machine = ScriptedMachine(spec, responder=self.responder)
         self.machines.append(machine)
         return machine
 

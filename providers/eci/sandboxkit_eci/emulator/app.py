@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from sandboxkit_eci.emulator.backend import Stream
 from sandboxkit_eci.emulator.errors import ConnectionLost
 from sandboxkit_eci.emulator.frames import ERROR
 from sandboxkit_eci.emulator.service import Service
@@ -65,7 +66,9 @@ class Server:
         except web.HTTPRequestEntityTooLarge:
             return web.json_response({"Code": "RequestEntityTooLarge", "Message": "too large"}, status=413)
         came = Request(method=request.method, path=path, query=query, headers=headers, body=body)
-        origin = f"{request.scheme}://{request.host}"
+        # A client whose endpoint was given as an address says it in its Host, too.
+        host = request.host.rpartition("://")[2].rstrip("/")
+        origin = f"{request.scheme}://{host}"
         try:
             answer = await self.service.handle(came, origin)
         except ConnectionLost:
@@ -93,24 +96,30 @@ class Server:
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         service = self.service
+        websocket = ExecWebSocket()
+        # First, so that an address is not used up by what cannot be a session.
+        if not websocket.can_prepare(request):
+            return web.Response(status=400, text="a websocket is expected")
         ticket = service.tickets.redeem(request.query.get("s", ""), now=service.runtime.clock.now())
         if ticket is None:
             return web.Response(status=service.runtime.quirks.uri_refused_status, text="the address is not valid")
-        websocket = ExecWebSocket()
-        if not websocket.can_prepare(request):
-            return web.Response(status=400, text="a websocket is expected")
-        await websocket.prepare(request)
+        stream = ticket.take()
+        try:
+            await websocket.prepare(request)
+        except BaseException:
+            if stream is not None:
+                await stream.close()
+            raise
         service.counts.sessions += 1
         self._sockets.add(websocket)
         try:
-            await self._serve(websocket, ticket)
+            await self._serve(websocket, ticket, stream)
         finally:
             self._sockets.discard(websocket)
         return websocket
 
-    async def _serve(self, websocket: ExecWebSocket, ticket: Ticket) -> None:
+    async def _serve(self, websocket: ExecWebSocket, ticket: Ticket, stream: Stream | None) -> None:
         machine = ticket.container.machine
-        stream, ticket.stream = ticket.stream, None
         try:
             if stream is None:
                 if machine is None:
@@ -122,6 +131,6 @@ class Server:
             # As Kubernetes does before v4: words on the error channel, and the end.
             with suppress(ConnectionError):
                 await websocket.send_bytes(bytes([ERROR]) + f"error executing command in container: {exc}".encode())
-                await websocket.close(code=ticket.quirks.close_code if ticket.quirks.close_code != 1006 else 1000)
+                await websocket.end(ticket.quirks.close_code)
             return
         await serve(websocket, stream, tty=ticket.tty, quirks=ticket.quirks)

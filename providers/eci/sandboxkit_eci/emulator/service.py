@@ -76,7 +76,7 @@ class Service:
         self.region = region
         self.groups = Groups(runtime)
         self.images = Images(runtime)
-        self.tickets = Tickets(runtime.quirks)
+        self.tickets = Tickets(runtime.quirks, runtime.clock)
         self.tokens = ClientTokens(runtime.quirks.client_token_seconds)
         self.counts = Counts()
         self._limits = Limits(runtime.quirks)
@@ -179,6 +179,7 @@ class Service:
         """Remove everything that was made."""
         try:
             await self.images.close()
+            await self.tickets.close()
             await self.groups.close()
         finally:
             await self.runtime.backend.close()

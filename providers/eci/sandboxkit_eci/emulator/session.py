@@ -82,6 +82,13 @@ class ExecWebSocket(web.WebSocketResponse):
         if self._transport is not None:
             self._transport.close()
 
+    async def end(self, code: int) -> None:
+        """Close it with a code; 1006, which is for what no message closed, drops it."""
+        if code == 1006:
+            self.drop()
+        else:
+            await self.close(code=code)
+
 
 class _Dropped(Exception):
     """A quirk ended the connection."""
@@ -198,12 +205,6 @@ class _Session:
             await asyncio.sleep(left)
             left = limit if self.stalled or self.writing else self.active + limit - loop.time()
 
-    async def close(self) -> None:
-        if self.quirks.close_code == 1006:
-            self.websocket.drop()
-        else:
-            await self.websocket.close(code=self.quirks.close_code)
-
     async def run(self) -> None:
         """Serve until the process has ended, the client has gone, or a quirk ends it."""
         self.touch()
@@ -223,7 +224,7 @@ class _Session:
         if any(isinstance(error, _Dropped) for error in errors):
             self.websocket.drop()
             return
-        await self.close()
+        await self.websocket.end(self.quirks.close_code)
         for error in errors:
             # A client that goes while it is sent something is like one that goes.
             if not isinstance(error, ConnectionError):

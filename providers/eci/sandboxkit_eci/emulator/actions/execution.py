@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from sandboxkit_eci.emulator.backend import Machine
+from sandboxkit_eci.emulator.backend import Machine, NotRunning, Stream
 from sandboxkit_eci.emulator.calls import Call
 from sandboxkit_eci.emulator.containers import Container
 from sandboxkit_eci.emulator.errors import ApiError, incorrect_status, invalid, too_much
@@ -32,7 +32,7 @@ async def exec_container_command(call: Call) -> dict[str, Any]:
         return {"SyncResponse": await _output(machine, argv, quirks)}
     stream = None
     if quirks.exec_starts == "on-call":
-        stream = await machine.exec(argv, tty=tty)
+        stream = await _start(machine, argv, tty=tty)
     ticket = Ticket(
         container=container, argv=argv, tty=tty, made=call.now, quirks=_session_quirks(call), stream=stream
     )
@@ -80,9 +80,16 @@ def named_container(call: Call, life: Life) -> Container:
     raise ApiError(call.service.runtime.quirks.not_found_status, "InvalidParameter.NotFound", words)
 
 
+async def _start(machine: Machine, argv: tuple[str, ...], *, tty: bool) -> Stream:
+    try:
+        return await machine.exec(argv, tty=tty)
+    except NotRunning as exc:  # it has ended since it was looked at
+        raise ApiError(400, "IncorrectStatus", f"The command cannot be started: {exc}.") from exc
+
+
 async def _output(machine: Machine, argv: tuple[str, ...], quirks: Quirks) -> str:
     try:
-        stream = await machine.exec(argv, tty=False)
+        stream = await _start(machine, argv, tty=False)
         return await collect(stream, limit=quirks.sync_bytes, timeout=quirks.sync_seconds)
     except TimeoutError:
         raise ApiError(408, "RequestTimeout", "The command did not end in time.") from None
