@@ -26,4 +26,4 @@ def test_many_sandboxes_at_once_are_made_used_and_deleted_within_the_published_l
     # Who waits shares the looks: far from one for each.
     looks = found["calls"]["DescribeContainerGroupStatus"] + found["calls"]["DescribeContainerGroups"]
     assert looks < SANDBOXES
-    assert found["longest_callback_ms"] > 0  # it was measured
+    assert found["callback_ms"] > 0  # it was measured
