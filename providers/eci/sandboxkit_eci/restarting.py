@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sandboxkit.errors import SandboxNotFound, SandboxNotRunning
 from sandboxkit.model import SandboxInfo, Status
+from sandboxkit.retry import retrying
 from sandboxkit_eci import describe
 from sandboxkit_eci.describe import ENDED, started
 
@@ -22,14 +23,20 @@ STEADY = 3.0
 async def restart(provider: EciProvider, sandbox_id: str, *, until: float | None) -> SandboxInfo:
     """End everything in a sandbox and start it again, with the deadline it has."""
     token = secrets.token_hex(16)
+    world = provider.world
+
+    def look() -> Awaitable[Mapping[str, Any]]:
+        return retrying(world, lambda: provider.group(sandbox_id, until=until), until=until)
+
     while True:
-        before = await provider.group(sandbox_id, until=until)
+        before = await look()
         _check(before)
         try:
-            await provider.api.restart(sandbox_id, token=token, until=until)
+            # With the same token it restarts once, however often it is asked for.
+            await retrying(world, lambda: provider.api.restart(sandbox_id, token=token, until=until), until=until)
         except SandboxNotRunning:
             # It is being restarted already, which ends what there was just as well; or it has ended meanwhile.
-            now = await provider.group(sandbox_id, until=until)
+            now = await look()
             _check(now)
             if describe.status_of(str(now.get("Status"))) is Status.RUNNING:
                 await provider.world.sleep(0.2)
