@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Mapping
 from typing import Any, cast
@@ -35,8 +36,8 @@ class SandboxBackend:
     ``connect_options`` are the provider's own. ``images`` gives other names to images, and ``pull`` (docker) says
     when one is fetched. ``network`` is a sandbox's: the provider's default, on or off. A restart begins with fresh
     files unless ``reset_files`` is off. A provider without images has every image, except those of a registry under
-    ``.invalid``. Memory is limited to the container's where the provider can; processors are
-    not, since the host may have fewer.
+    ``.invalid``. Memory is limited to the container's where the provider can; processors too,
+    as far as there are as many.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class SandboxBackend:
             image=self.images.get(spec.image, spec.image),
             cwd=spec.working_dir,
             user=None if user is None else str(user),
+            cpu=min(spec.cpu, os.cpu_count() or 1) if self.has("cpu") else None,
             memory_gib=spec.memory if self.has("memory") else None,
             options=self._options(spec),
         )
