@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from sandboxkit.errors import SandboxError
+from sandboxkit.errors import DeadlineExceeded, ProviderError, SandboxError
 from sandboxkit.launcher import (
     BOOTSTRAP,
     Place,
@@ -31,6 +31,9 @@ FRAME = 1 << 18
 
 ABANDON_LIMIT = 3.0
 """Seconds that undoing an interrupted start may take."""
+
+KILLS = 3
+"""Times that a kill is tried whose answer does not come."""
 
 CLOSE_PATIENCE = 0.05
 """Seconds that closing stdin waits for room in the channel."""
@@ -232,21 +235,37 @@ class LaunchedProcess:
     async def kill(self, *, until: float) -> bool | None:
         if self.started is False or (self.report is not None and self.report.killed is not False):
             return True
-        report = Ticket()
-        script = kill_script(self.ticket, self._place, everything=self._place is None, report=report)
+        world, code = self.provider.world, None
         try:
-            code = await self._aside(script, report, until=until)
+            # What ends a tree may be done again, so a channel that breaks on the way is no reason to give up.
+            for _ in range(KILLS):
+                code = await self._kill_once(until)
+                if code is not None or world.now() >= until:
+                    break
         except SandboxError:
             return None
         gone = {3: True, 4: False}.get(code or 0)
         # A launcher that never said where it is may not have marked itself when the scan looked for it.
         return None if self._place is None else gone
 
+    async def _kill_once(self, until: float) -> int | None:
+        report = Ticket()
+        script = kill_script(self.ticket, self._place, everything=self._place is None, report=report)
+        try:
+            return await self._aside(script, report, until=until)
+        except ProviderError as exc:
+            if isinstance(exc, DeadlineExceeded):
+                raise
+            return None
+
     async def _aside(self, script: bytes, report: Ticket, *, until: float | None) -> int | None:
         """Run a script of the launcher's over a channel of its own; give its code, ``None`` if none came."""
         # As the command's own user: in a sandbox whose user is not root, root may have no right to signal others.
-        channel = await self.provider.open_channel(
-            self.sandbox_id, BOOTSTRAP, user=self.command.user, urgent=True, until=until
+        user = self.command.user
+        channel = await retrying(
+            self.provider.world,
+            lambda: self.provider.open_channel(self.sandbox_id, BOOTSTRAP, user=user, urgent=True, until=until),
+            until=until,
         )
         scanner = RecordScanner(report.token)
         rest = memoryview(frame(script))

@@ -273,13 +273,14 @@ def kill_script(ticket: Ticket, place: Place | None, *, everything: bool, report
 def hang_up_script(ticket: Ticket) -> bytes:
     """Write the script of the watcher: at the end of its input it does what the kernel does when a terminal hangs up.
 
-    The launcher is the one that leads a session with a terminal and carries the mark; SIGHUP and SIGCONT go to its
-    child, the command, and to the terminal's foreground. If it has ended, nothing is done.
+    The launcher is the one that leads a session and carries the mark, commands carry the next one; SIGHUP and SIGCONT
+    go to its child, the command, and to the terminal's foreground. Where the backend has closed the terminal by then
+    there is no foreground left to be found. If the launcher has ended, nothing is done.
     """
     return (
         b"{\n__s=;exec >/dev/null 2>&1;while read -r __x;do :;done;cd /proc||exit\n"
         b"for __p in [0-9]*;do read -r __l <$__p/stat||continue;set -- ${__l##*) }\n"
-        b'[ "$4" = $__p ]&&[ "$5" != 0 ]||continue;__g=$6 __v=\n'
+        b'[ "$4" = $__p ]||continue;__g=$6 __v=\n'
         b'while read -r __a __b __c __v __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;__v=;done <$__p/limits\n'
         b'[ "$__v" = %d ]&&{ __s=$__p;break;};done\n[ "$__s" ]||exit 0\n'
         b'[ "$__g" -gt 1 ]&&{ kill -HUP -$__g;kill -CONT -$__g;}\n'

@@ -121,7 +121,8 @@ async def _send(provider: ProviderBase, channel: ByteChannel, data: bytes, until
     while rest:
         turn = await channel.exchange(rest, until=until)
         rest = rest[turn.sent :]
-        _check_time(provider, turn.closed, until)
+        if rest:  # what has all of it may close its output at once
+            _check_time(provider, turn.closed, until)
 
 
 async def _ready(provider: ProviderBase, terminal: ByteTerminal, sandbox_id: str, until: float | None) -> None:

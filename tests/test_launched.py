@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from typing import Any
 
 import pytest
 
 from sandboxkit.client import AsyncClient
 from sandboxkit.driver import run
+from sandboxkit.errors import ProviderUnavailable, Throttled
 from sandboxkit.launched import launch
 from sandboxkit.model import Chunk, Command
 from sandboxkit.provider import ByteChannel, Exchange
@@ -90,4 +92,63 @@ def test_a_report_waits_for_the_output_that_came_with_it() -> None:
         assert process.report.exit_code == 5
 
     run(fast())
+    run(host.close())
+
+
+class Broken:
+    """A channel that breaks as soon as it is used, or ends without a word."""
+
+    def __init__(self, inner: ByteChannel, error: Exception | None) -> None:
+        self.inner = inner
+        self.error = error
+
+    async def exchange(
+        self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
+    ) -> Exchange:
+        if self.error is not None:
+            raise self.error
+        return Exchange(closed=True)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+class Unlucky(HostShell):
+    """Whose kills meet a fault each before one gets through."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.faults: list[str] = []
+
+    async def open_channel(
+        self, sandbox_id: str, argv: tuple[str, ...], *, user: str | None, urgent: bool, until: float | None
+    ) -> ByteChannel:
+        fault = self.faults.pop(0) if urgent and self.faults else ""
+        if fault == "refused":
+            raise Throttled("too many calls")
+        inner = await super().open_channel(sandbox_id, argv, user=user, urgent=urgent, until=until)
+        if not fault:
+            return inner
+        return Broken(inner, ProviderUnavailable("it broke") if fault == "broken" else None)
+
+
+@pytest.mark.parametrize("faults", [["refused", "refused"], ["broken"], ["ended"], ["refused", "broken", "ended"]])
+def test_a_kill_that_meets_passing_faults_is_tried_again(faults: list[str]) -> None:
+    host = Unlucky(BlockingWorld(), (shutil.which("sh") or "/bin/sh",), os.environ["PATH"])
+    host.faults = faults
+
+    async def kill() -> tuple[bool | None, int | None]:
+        process = await launch(host, "host", Command(argv=(b"sleep", b"30")), until=None)
+        while process.started is None:
+            await process.exchange()
+        killed = await process.kill(until=time.monotonic() + 10)
+        while process.report is None and not (await process.exchange()).closed:
+            pass
+        await process.close()
+        return killed, process.report.exit_code if process.report is not None else None
+
+    killed, code = run(kill())
+    assert killed is True
+    assert code in (None, 128 + 9, 128 + 15)
+    assert host.faults == []
     run(host.close())

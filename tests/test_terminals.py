@@ -12,10 +12,12 @@ import pytest
 from sandboxkit.client import AsyncClient
 from sandboxkit.driver import run
 from sandboxkit.errors import CommandTimeout, InvalidCommand, ProviderError, Unsupported, WorkingDirectoryError
+from sandboxkit.provider import ByteChannel
 from sandboxkit.sync import Client, Process, Sandbox
 from sandboxkit.worlds import BlockingWorld
 from tests.support.hostshell import HostShell, busybox_applets, shells
 from tests.support.hostterminal import HostTerminal
+from tests.test_launched import Slow
 from tests.test_launcher import alive
 
 SHELLS = dict(shells())
@@ -208,3 +210,19 @@ def test_without_the_capability_nothing_is_sent() -> None:
         Client(AsyncClient(host, "test")).get("host").spawn("true", terminal=SIZE)
     assert caught.value.capability == "pty"
     assert host.opened == 0
+
+
+class SlowToSend(HostTerminal):
+    """Whose plain channels are followed by a client that is held up after it has sent something."""
+
+    async def open_channel(
+        self, sandbox_id: str, argv: tuple[str, ...], *, user: str | None, urgent: bool, until: float | None
+    ) -> ByteChannel:
+        return Slow(await super().open_channel(sandbox_id, argv, user=user, urgent=urgent, until=until))
+
+
+def test_a_watcher_that_has_closed_its_output_already_is_there() -> None:
+    host = SlowToSend(BlockingWorld(), SHELLS.get("dash", ("/bin/sh",)))
+    with Client(AsyncClient(host, "test")).get("host").spawn("echo on", terminal=SIZE) as process:
+        assert rest(process) == b"on\r\n"
+    run(host.close())

@@ -11,6 +11,7 @@ from sandboxkit.cli.options import (
     command_of,
     command_options,
     connect_options,
+    memory,
     pair,
     provider_options,
     sandbox_options,
@@ -160,6 +161,26 @@ def gc(provider: str | None, connect: tuple[tuple[str, str], ...], dry_run: bool
     with open_client(provider, **connect_options(connect)) as client:
         for info in client.gc(dry_run=dry_run):
             click.echo(info.id)
+
+
+@app.command("contract", cls=WithCommand)
+@provider_options
+@click.option("-i", "--image", metavar="IMAGE", help="The sandboxes' image, where the provider has images.")
+@click.option("--cpu", type=float, metavar="CORES", help="What every sandbox is given.")
+@click.option("-m", "--memory", "memory_gib", type=memory, metavar="SIZE", help="What every sandbox is given.")
+@click.option("--world", type=click.Choice(["blocking", "asyncio"]), help="Only that one. Default: both.")
+@click.option("--delta", is_flag=True, help="Only what an image, a user, the isolation or the transport may change.")
+@click.option("--full", is_flag=True, help="Also what is heavy.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask whether it may cost something.")
+@click.pass_context
+def contract(context: click.Context, /, **given: Any) -> int:
+    """Prove that a provider keeps the contract, here and with these options; all that is made is deleted.
+
+    Give '-- ARGUMENTS...' for pytest's own, as -k or -x.
+    """
+    from sandboxkit.cli.contracting import contract
+
+    return contract(given, command_of(context))
 
 
 app.add_command(tmux)

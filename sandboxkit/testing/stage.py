@@ -52,6 +52,8 @@ class Stage:
 
         async def body() -> None:
             for name in carried.needs:
+                if name in self.suite.without:
+                    pytest.skip(f"{name!r} cannot be tried here: {self.suite.without[name]}")
                 declared = self.client.capabilities.get(name)
                 if not declared:
                     reason = f": {declared.reason}" if declared is not None and declared.reason else ""

@@ -86,6 +86,15 @@ def test_a_provider_that_is_not_there_is_skipped_unless_required(tmp_path: Path)
     assert "TestIt: FAILS, SANDBOXKIT_REQUIRE names it" in done.stdout
 
 
+def test_what_cannot_be_tried_here_is_skipped_and_says_why(tmp_path: Path) -> None:
+    without = "    without = {'network_on': 'there is no cable'}\n"
+    text = HEAD + "class TestIt(ContractSuite):\n    provider = 'local'\n    worlds = ('blocking',)\n" + without
+    done = run(tmp_path, text, "-k", "network_is_more", "-rs")
+    assert "there is no cable" in done.stdout
+    assert "1 skipped" in done.stdout
+    assert "1 passed" in run(tmp_path, text.replace(without, ""), "-k", "network_is_more").stdout
+
+
 def test_tiers_and_worlds_are_kept(tmp_path: Path) -> None:
     text = (
         HEAD

@@ -75,13 +75,13 @@ class Capabilities:
             routes = (await box.exec("cat /proc/net/route")).text.splitlines()[1:]
             assert routes == []
 
-    @promise("E1", needs="network_on")
+    @promise("E1", needs="network_on", delta=True)
     async def test_a_network_is_more_than_a_loopback(self, stage: Stage) -> None:
         async with stage.create(network=True) as box:
             lines = (await box.exec("cat /proc/net/dev")).text.splitlines()[2:]
             assert {line.split(":")[0].strip() for line in lines} - {"lo"}
 
-    @promise("E1", needs="cpu")
+    @promise("E1", needs="cpu", delta=True)
     async def test_a_share_of_a_core_is_kept(self, stage: Stage) -> None:
         async with stage.create(cpu=0.25) as box:
             assert (await box.info()).cpu == 0.25
@@ -90,7 +90,7 @@ class Capabilities:
             spin = f"(sleep 1; kill $$) & trap '{used}; exit' TERM; while :; do :; done"
             assert int((await box.exec(spin, timeout=60)).text) <= 50
 
-    @promise("E1", needs="memory")
+    @promise("E1", needs="memory", delta=True)
     async def test_a_memory_limit_holds(self, stage: Stage) -> None:
         async with stage.create(memory_gib=0.0625) as box:
             assert (await box.exec("dd if=/dev/zero of=/dev/null bs=16M count=1 2>/dev/null")).exit_code == 0

@@ -63,8 +63,9 @@ class ContractSuite(
 
     ``options`` are connect options; ``create`` what every create is given; ``worlds`` which worlds are run, and
     ``tier="delta"`` leaves only the tests that an image, a user, the isolation or the transport may change.
-    ``rests_on`` names other providers that this one needs, for ``SANDBOXKIT_REQUIRE``. A contract test cannot be
-    overridden: what a provider cannot do it does not declare.
+    ``rests_on`` names other providers that this one needs, for ``SANDBOXKIT_REQUIRE``. ``without`` names, with the
+    reason, capabilities that the provider has and what stands behind it here, an emulator say, has not; another class
+    should try them. A contract test cannot be overridden: what a provider cannot do it does not declare.
     """
 
     provider: ClassVar[str] = ""
@@ -73,6 +74,7 @@ class ContractSuite(
     worlds: ClassVar[tuple[World, ...]] = ("blocking", "asyncio")
     tier: ClassVar[Literal["full", "delta"]] = "full"
     rests_on: ClassVar[tuple[str, ...]] = ()
+    without: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def unready(cls) -> str:

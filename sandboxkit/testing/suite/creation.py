@@ -62,7 +62,7 @@ class Creation:
         with pytest.raises(sandboxkit.InvalidSpec):
             stage.connect(no_such_option=1)
 
-    @promise("L1", needs="image")
+    @promise("L1", needs="image", delta=True)
     async def test_a_missing_image_says_so_and_leaves_nothing(self, stage: Stage) -> None:
         before = await stage.listed()
         with pytest.raises(sandboxkit.ImageNotFound) as caught:

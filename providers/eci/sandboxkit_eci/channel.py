@@ -1,0 +1,264 @@
+"""A running exec's stdin, stdout and stderr over a websocket, in both worlds.
+
+The descriptor is waited for through the world, so nothing runs beside an exchange but, under asyncio, one timer: no
+task, no queue. What has not been asked for stays in the kernel and holds the command back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import attrs
+
+from sandboxkit.errors import ProviderError, ProviderUnavailable
+from sandboxkit.model import Chunk
+from sandboxkit.provider import Exchange, World
+from sandboxkit_eci.codec import NO_CODE, Codec, Received
+from sandboxkit_eci.connection import Connection, TryLater
+from sandboxkit_eci.messages import MessageParser
+from sandboxkit_eci.outbox import Outbox
+
+PING_INTERVAL = 20.0
+"""Seconds between pings: ECI closes an exec that was silent for about 60."""
+
+RECEIVE = 1 << 18
+"""Bytes taken from the kernel at once."""
+
+SLICE, LARGEST_SLICE = 1 << 13, 1 << 16
+"""Bytes parsed at once under asyncio: the smallest messages cost time one by one, some 10 ms in the first slice."""
+
+FEW = 2
+"""Messages in a slice up to which the next one may be larger."""
+
+MANY = 256
+"""Messages after which an exchange gives what it has, and leaves the rest to the next."""
+
+SMALL = 1 << 12
+"""Bytes up to which, on average, neighbouring pieces of one stream are joined."""
+
+PAUSE = 0.01
+"""Seconds between looks where no descriptor can be waited for."""
+
+FAREWELL = 0.2
+"""Seconds that closing waits for what was taken for sending to go."""
+
+ENDINGS = (1000, 1001, NO_CODE)
+"""Codes with which a peer closes in order."""
+
+
+@attrs.define(eq=False)
+class ExecChannel:
+    """See :class:`sandboxkit.provider.ByteChannel`. One task or thread may send while another receives.
+
+    The blocking world has nothing that could ping while nobody calls ``exchange``: a silent process that is left
+    alone for a minute may find its channel closed by ECI.
+    """
+
+    _world: World = attrs.field(repr=False)
+    _connection: Connection
+    _codec: Codec = attrs.field(repr=False)
+    _ping_interval: float = PING_INTERVAL
+    _parser: MessageParser = attrs.field(factory=MessageParser, init=False, repr=False)
+    # Whether what came right behind the handshake, if anything, has been asked of the codec.
+    _begun: bool = attrs.field(default=False, init=False)
+    # What has arrived and is not yet parsed.
+    _rest: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
+    _slice: int = attrs.field(default=SLICE, init=False)
+    _outbox: Outbox = attrs.field(init=False, repr=False)
+    _ended: bool = attrs.field(default=False, init=False)
+    _told: bool = attrs.field(default=False, init=False)
+    _broken: str = attrs.field(default="", init=False)
+    _closing: bool = attrs.field(default=False, init=False)
+    _waiting: set[str] = attrs.field(factory=set, init=False, repr=False)
+    _users: int = attrs.field(default=0, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
+    # Whether nothing else sends what is left to send: then ``exchange`` waits for that, and pings.
+    _alone: bool = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._outbox = Outbox(self._world, self._connection, self._codec, self._ping_interval)
+        self._alone = self._world.name == "blocking"
+
+    async def exchange(
+        self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
+    ) -> Exchange:
+        with self._lock:
+            if self._closing:
+                raise ProviderUnavailable("the channel is closed")
+            self._users += 1
+        try:
+            return await self._exchange(outgoing, receive, until)
+        finally:
+            self._leave()
+
+    async def _exchange(self, outgoing: bytes | memoryview, receive: bool, until: float | None) -> Exchange:
+        # A peer that gives or takes without end would never let anybody else run.
+        await self._world.breathe()
+        sent = 0
+        while True:
+            if self._closing:
+                raise ProviderUnavailable("the channel was closed")
+            if sent:
+                later = self._outbox.flush()
+            else:
+                sent, later = self._outbox.take(outgoing)
+            chunks: list[Chunk] = []
+            # There may have been an end, which the one who receives was told.
+            closed = self._told
+            if receive:
+                chunks, closed, again = self._receive()
+                later = later or again
+            if chunks or closed or (sent and (self._outbox.is_empty or not self._alone)):
+                return Exchange(sent, tuple(chunks), closed)
+            if until is not None and self._world.now() >= until:
+                return Exchange(sent)
+            # Under asyncio nothing was sent when it comes here: there is no place to be cancelled after that.
+            await self._wait(bool(outgoing), receive, later, until)
+
+    async def _wait(self, send: bool, receive: bool, later: bool, until: float | None) -> None:
+        if receive and self._rest:
+            await self._world.breathe()
+            return
+        if self._alone:
+            until = self._outbox.ping_at if until is None else min(until, self._outbox.ping_at)
+        wanted = {"read"} if receive else set()
+        if (send or not self._outbox.is_empty) and not self._outbox.deaf:
+            wanted.add("write")
+        if not self._alone:
+            # A loop has one reader and one writer for a descriptor: whoever comes second looks again and again.
+            later = later or (send and "write" in self._waiting)
+            wanted -= self._waiting
+        if later or not wanted:
+            pause = PAUSE if until is None else min(PAUSE, max(0.0, until - self._world.now()))
+            await self._world.sleep(pause)
+            return
+        fd = (self._connection.descriptor,)
+        self._waiting |= wanted
+        try:
+            await self._world.ready(
+                read=fd if "read" in wanted else (), write=fd if "write" in wanted else (), until=until
+            )
+        finally:
+            self._waiting -= wanted
+
+    def send(self, message: bytes) -> None:
+        """Send a message that is no stdin, now or when there is room; nothing happens once the peer has ended."""
+        if not self._closing:
+            self._outbox.message(message)
+
+    # -- receiving ------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> tuple[list[Chunk], bool, bool]:
+        """Take what has arrived; give it, whether that was all there will be, and whether only TLS is in the way."""
+        if not self._begun and (early := self._parse()):
+            return joined(early), False, False
+        if not self._rest and not self._ended and not self._broken:
+            try:
+                data = self._connection.receive(RECEIVE)
+            except TryLater:
+                return [], False, True
+            except OSError as exc:
+                data = b""
+                self._break(f"the exec's connection broke: {exc.strerror or type(exc).__name__}")
+            if data is None:
+                return [], False, False
+            if not data:
+                self._break(self._broken or "ECI dropped the exec's connection")
+            self._rest = memoryview(data)
+        # Whatever the end is, it comes after what came before it.
+        if chunks := self._parse():
+            return joined(chunks), False, False
+        if self._broken:
+            raise ProviderUnavailable(self._broken)
+        if self._ended:
+            self._end()
+        return [], self._told, False
+
+    def _parse(self) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        count = 0
+        while (self._rest or not self._begun) and count < MANY:
+            size = RECEIVE if self._alone else self._slice
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            self._begun = True
+            received = self._codec.feed(piece)
+            count += len(received.messages)
+            self._slice = min(LARGEST_SLICE, size * 2) if len(received.messages) <= FEW else SLICE
+            for message, last in received.messages:
+                chunks += self._parser.feed(message, last=last)
+            if received.reply:
+                self._outbox.reply(received.reply)
+            if received.code is not None or received.problem:
+                self._finish(received)
+        return chunks
+
+    def _finish(self, received: Received) -> None:
+        # Nothing is sent to a peer that has said goodbye, and nothing of it is read.
+        self._outbox.shut()
+        self._rest = self._rest[:0]
+        if received.code in ENDINGS:
+            self._ended = True
+        elif received.code is not None:
+            self._break(f"ECI closed the exec's connection with code {received.code}")
+        else:
+            self._break(f"what the exec's connection brought is no websocket's: {received.problem}")
+
+    def _end(self) -> None:
+        if words := self._parser.refusal:
+            raise ProviderError(f"ECI could not start a process in the container: {words}")
+        self._told = True
+
+    def _break(self, why: str) -> None:
+        self._broken = why
+        self._outbox.shut()
+
+    # -- closing --------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+        try:
+            await self._say_goodbye()
+        finally:
+            # Freeing a descriptor under someone who waits for it would leave him waiting, or give him another's: he
+            # is woken, and the last one out closes.
+            self._connection.shut()
+            with self._lock:
+                free = not self._users
+            if free:
+                self._connection.close()
+
+    async def _say_goodbye(self) -> None:
+        # The peer's answer is not waited for: it says nothing, and would cost each command a round trip.
+        self._outbox.goodbye()
+        until = self._world.now() + FAREWELL
+        while not self._outbox.is_empty and self._world.now() < until:
+            await self._world.sleep(PAUSE)
+            self._outbox.flush()
+            if not self._users:
+                # A peer whose process has ended takes no more: that is seen by what it says.
+                with contextlib.suppress(ProviderError):
+                    self._receive()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._closing and not self._users
+        if last:
+            self._connection.close()
+
+
+def joined(chunks: list[Chunk]) -> list[Chunk]:
+    """Join neighbours of one stream where they are small: that makes them cheaper for whoever takes them."""
+    if len(chunks) < 2 or sum(len(chunk.data) for chunk in chunks) >= SMALL * len(chunks):
+        return chunks
+    runs: list[list[Chunk]] = []
+    for chunk in chunks:
+        if runs and runs[-1][0].stream == chunk.stream:
+            runs[-1].append(chunk)
+        else:
+            runs.append([chunk])
+    return [Chunk(run[0].stream, b"".join(chunk.data for chunk in run)) for run in runs]

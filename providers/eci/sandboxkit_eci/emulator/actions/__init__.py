@@ -1,0 +1,1 @@
+"""The API's actions, by subject; ``table`` has them by name."""

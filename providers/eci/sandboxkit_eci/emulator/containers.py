@@ -1,0 +1,116 @@
+"""One container of a group: what was asked for, the machine behind it, and its states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import attrs
+
+from sandboxkit_eci.emulator.backend import ContainerSpec, Machine, Usage
+
+LOG_KEPT = 1 << 20
+"""Bytes of log that are kept of a container that has ended."""
+
+
+@attrs.frozen(kw_only=True)
+class State:
+    """``Waiting``, ``Running`` or ``Terminated``, with what the API tells of it."""
+
+    kind: str = "Waiting"
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started: float | None = None
+    finished: float | None = None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Container:
+    """A container's life; ``given`` is its part of the create request."""
+
+    given: Mapping[str, Any] = attrs.field(repr=False)
+    group_id: str
+    size: tuple[float, float]
+    """The group's vCPUs and GiB, for a container that asks for nothing itself."""
+    empty_dirs: tuple[str, ...] = ()
+    state: State = State(reason="ContainerCreating")
+    previous: State | None = None
+    restarts: int = 0
+    machine: Machine | None = None
+    kept_log: bytes = attrs.field(default=b"", repr=False)
+    sample: tuple[float, int] = (0.0, 0)
+    """When its CPU time was last looked at, and what it was."""
+    previous_log: bytes = attrs.field(default=b"", repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in the group."""
+        return str(self.given["Name"])
+
+    @property
+    def spec(self) -> ContainerSpec:
+        """What the backend is to start."""
+        given, security = self.given, self.given.get("SecurityContext", {})
+        return ContainerSpec(
+            group_id=self.group_id,
+            name=self.name,
+            image=given["Image"],
+            command=tuple(given.get("Command", ())),
+            args=tuple(given.get("Arg", ())),
+            env={each["Key"]: each.get("Value", "") for each in given.get("EnvironmentVar", ()) if each.get("Key")},
+            working_dir=given.get("WorkingDir") or None,
+            cpu=given.get("Cpu") or self.size[0],
+            memory=given.get("Memory") or self.size[1],
+            run_as_user=security.get("RunAsUser"),
+            read_only_root=security.get("ReadOnlyRootFilesystem", False),
+            empty_dirs=self.empty_dirs,
+        )
+
+    def runs(self, *, now: float) -> None:
+        """Note that its process has started."""
+        self.state = State(kind="Running", started=now)
+
+    def waits(self, reason: str, message: str = "") -> None:
+        """Note that it is held up."""
+        if self.state.kind == "Terminated":
+            self.previous = self.state
+        self.state = State(reason=reason, message=message)
+
+    def ends(self, code: int | None, *, now: float, reason: str = "", message: str = "") -> None:
+        """Note that its process has ended."""
+        if self.state.kind == "Terminated":
+            return
+        reason = reason or ("Completed" if code == 0 else "Error")
+        self.state = State(
+            kind="Terminated",
+            reason=reason,
+            message=message,
+            exit_code=code,
+            started=self.state.started,
+            finished=now,
+        )
+
+    def log(self, *, previous: bool = False) -> bytes:
+        """Give what its process wrote, this one or the one before."""
+        if previous:
+            return self.previous_log
+        return self.kept_log if self.machine is None else self.machine.log()
+
+    def turn_log(self) -> None:
+        """Begin a new log: the process is about to be started anew."""
+        self.previous_log = self.log()[-LOG_KEPT:]
+
+    async def usage(self) -> Usage:
+        """Tell what it has used."""
+        return Usage() if self.machine is None else await self.machine.usage()
+
+    async def release(self) -> None:
+        """Let go of what is behind it, for ever; its log stays. What is cancelled or fails can be done again."""
+        machine = self.machine
+        if machine is not None:
+            with suppress(Exception):  # a log that cannot be had is no reason to keep the machine
+                self.kept_log = bytes(machine.log()[-LOG_KEPT:])
+            await machine.remove()
+            self.machine = None

@@ -1,0 +1,92 @@
+"""A container group: what the API knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from sandboxkit_eci.emulator.containers import Container
+from sandboxkit_eci.emulator.events import Events
+from sandboxkit_eci.emulator.faults import Fault
+from sandboxkit_eci.emulator.sizes import rounded
+
+ENDED = frozenset({"Succeeded", "Failed", "Expired", "ScheduleFailed"})
+"""Statuses that a group never leaves but by being deleted."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Group:
+    """One group. ``given`` is the request that made it, ``serial`` its place among all groups."""
+
+    id: str
+    serial: int
+    account: str
+    region: str
+    given: Mapping[str, Any] = attrs.field(repr=False)
+    created: float
+    size: tuple[float, float]
+    containers: list[Container]
+    init_containers: list[Container]
+    events: Events
+    tags: dict[str, str]
+    status: str = "Scheduling"
+    intranet_ip: str = ""
+    internet_ip: str = ""
+    succeeded: float | None = None
+    failed: float | None = None
+    expired: float | None = None
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name; another group may have the same."""
+        return str(self.given["ContainerGroupName"])
+
+    @property
+    def restart_policy(self) -> str:
+        """``Always``, ``OnFailure`` or ``Never``."""
+        return str(self.given.get("RestartPolicy", "Always"))
+
+    @property
+    def ended(self) -> float | None:
+        """When it ended by itself or was ended; ``None`` if it has not."""
+        return next((each for each in (self.succeeded, self.failed, self.expired) if each is not None), None)
+
+    @property
+    def all_containers(self) -> list[Container]:
+        """Its containers, those that run first included."""
+        return [*self.init_containers, *self.containers]
+
+    def fault(self, kind: str) -> Fault | None:
+        """Give its fault of this kind, if it has one."""
+        return next((fault for fault in self.faults if fault.kind == kind), None)
+
+
+def group_size(given: Mapping[str, Any], *, even: bool = False) -> tuple[float, float]:
+    """Give the size that a create request gets: the group's own, or what its containers need together."""
+
+    def total(name: str) -> float | None:
+        parts = [each[name] for each in given["Container"] if each.get(name)]
+        return given.get(name) or (sum(parts) if parts else None)
+
+    return rounded(total("Cpu"), total("Memory"), even=even)
+
+
+def make_containers(given: Mapping[str, Any], kind: str, group_id: str, size: tuple[float, float]) -> list[Container]:
+    """Make a group's containers as requested; ``kind`` is ``Container`` or ``InitContainer``."""
+    empty = {each.get("Name") for each in given.get("Volume", ()) if each.get("Type") == "EmptyDirVolume"}
+    return [
+        Container(
+            given=each,
+            group_id=group_id,
+            size=size,
+            empty_dirs=tuple(
+                mount["MountPath"]
+                for mount in each.get("VolumeMount", ())
+                if mount.get("Name") in empty and mount.get("MountPath")
+            ),
+        )
+        for each in given.get(kind, ())
+    ]

@@ -1,0 +1,27 @@
+"""What groups live on: where containers are made, the time, and how the service behaves."""
+
+from __future__ import annotations
+
+import attrs
+
+from sandboxkit_eci.emulator.backend import Backend
+from sandboxkit_eci.emulator.clock import Clock
+from sandboxkit_eci.emulator.delays import Delays
+from sandboxkit_eci.emulator.groups import Group
+from sandboxkit_eci.emulator.quirks import Quirks
+
+
+@attrs.define(kw_only=True, eq=False)
+class Runtime:
+    """One for all groups of an emulator."""
+
+    backend: Backend
+    clock: Clock = attrs.field(factory=Clock)
+    quirks: Quirks = attrs.field(factory=Quirks)
+    delays: Delays = attrs.field(factory=Delays)
+    images: set[str] = attrs.field(factory=set)
+    """Images that are in a cache."""
+
+    def note(self, group: Group, reason: str, message: str, *, warning: bool = False) -> None:
+        """Note an event of a group's, now."""
+        group.events.add(reason, message, now=self.clock.now(), warning=warning)

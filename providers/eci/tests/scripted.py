@@ -1,0 +1,85 @@
+"""Containers that do what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+from sandboxkit_eci.emulator.backend import ContainerSpec, ImageError, NotRunning, Stream, Usage
+from sandboxkit_eci.emulator.backends.nothing import AnswerStream, Echo, Responder
+
+
+@attrs.define(eq=False)
+class ScriptedMachine:
+    """A container whose end is told it."""
+
+    spec: ContainerSpec
+    ended: asyncio.Future[int] = attrs.field(factory=lambda: asyncio.get_running_loop().create_future())
+    restarts: int = 0
+    removed: bool = False
+    output: bytes = b""
+    asked: list[tuple[str, ...]] = attrs.field(factory=list)
+    """The commands that were executed."""
+    responder: Responder = Echo
+    streams: list[AnswerStream] = attrs.field(factory=list)
+    """The same, as what runs."""
+    committed: list[str] = attrs.field(factory=list)
+    used: Usage = attrs.field(factory=Usage)
+
+    def end(self, code: int) -> None:
+        """Let its own process end."""
+        if not self.ended.done():
+            self.ended.set_result(code)
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self.ended)
+
+    async def exec(self, argv: tuple[str, ...], *, tty: bool) -> Stream:
+        if self.removed:
+            raise NotRunning("removed")
+        self.asked.append(argv)
+        stream = AnswerStream(self.responder(argv), lambda _: None)
+        self.streams.append(stream)
+        stream.feed(b"")
+        return stream
+
+    async def restart(self) -> None:
+        self.restarts += 1
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def log(self) -> bytes:
+        return self.output
+
+    async def usage(self) -> Usage:
+        return self.used
+
+    async def commit(self, repository: str, tag: str) -> None:
+        self.committed.append(f"{repository}:{tag}")
+
+    async def remove(self) -> None:
+        self.removed = True
+        self.end(137)
+
+
+@attrs.define(eq=False)
+class ScriptedBackend:
+    """Makes them; an image called ``missing`` cannot be had."""
+
+    machines: list[ScriptedMachine] = attrs.field(factory=list)
+    failures: list[Exception] = attrs.field(factory=list)
+    """What the next starts fail with."""
+    responder: Responder = Echo
+
+    async def start(self, spec: ContainerSpec) -> ScriptedMachine:
+        await asyncio.sleep(0)
+        if spec.image == "missing":
+            raise ImageError("not found: missing")
+        if self.failures:
+            raise self.failures.pop(0)
+        machine = ScriptedMachine(spec, responder=self.responder)
+        self.machines.append(machine)
+        return machine
+
+    async def close(self) -> None:
+        for machine in self.machines:
+            await machine.remove()
