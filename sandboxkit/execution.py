@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import cast
 
 from sandboxkit.budget import Output
-from sandboxkit.errors import CommandError, CommandTimeout, DeadlineExceeded, ProviderError
+from sandboxkit.errors import CommandError, CommandTimeout, DeadlineExceeded, ProviderError, Throttled
 from sandboxkit.model import Command, Result, TerminalSize
 from sandboxkit.process import PATIENCE, AsyncProcess
-from sandboxkit.provider import SandboxProvider, TerminalChannel, TerminalProvider
+from sandboxkit.provider import ProcessChannel, SandboxProvider, TerminalChannel, TerminalProvider
 
 START_LIMIT = 60.0
 """Seconds that starting a command without a timeout may take."""
+
+TURN_LIMIT = 900.0
+"""Seconds that a command without a timeout waits for its turn, where an account may start only so many."""
 
 
 async def start(
@@ -24,26 +27,38 @@ async def start(
 ) -> AsyncProcess:
     """Start a checked command, on a terminal if that has a size.
 
-    A start that outlasts the command's own timeout is that timeout.
+    A start that outlasts the command's own timeout is that timeout. Without one, what is throttled waits for its turn.
     """
     began = provider.world.now()
     limit = None if command.timeout is None else began + command.timeout
     until = began + START_LIMIT if limit is None else limit + PATIENCE
-    terminal: TerminalChannel | None = None
-    try:
-        if size is None:
-            channel = await provider.start_process(sandbox_id, command, until=until)
-        else:
-            channel = terminal = await cast("TerminalProvider", provider).start_terminal(
-                sandbox_id, command, size, until=until
-            )
-    except DeadlineExceeded as exc:
-        if limit is None:
-            raise
-        raise CommandTimeout(
-            f"the command's {command.timeout:g} s were over before sandbox {sandbox_id} had started it: {exc}"
-        ) from exc
+    while True:
+        try:
+            channel = await _start(provider, sandbox_id, command, size, until)
+            break
+        except Throttled as exc:
+            # It was refused, so it did not run; the turn that it was told may come later than a start may take.
+            turn = provider.world.now() + (exc.retry_after or 0.0)
+            if limit is not None or exc.retry_after is None or turn > began + TURN_LIMIT:
+                raise
+            await provider.world.sleep(exc.retry_after)
+            until = provider.world.now() + START_LIMIT
+        except DeadlineExceeded as exc:
+            if limit is None:
+                raise
+            raise CommandTimeout(
+                f"the command's {command.timeout:g} s were over before sandbox {sandbox_id} had started it: {exc}"
+            ) from exc
+    terminal = None if size is None else cast("TerminalChannel", channel)
     return AsyncProcess(provider, sandbox_id, command, channel, limit, max_output, terminal)
+
+
+async def _start(
+    provider: SandboxProvider, sandbox_id: str, command: Command, size: TerminalSize | None, until: float
+) -> ProcessChannel:
+    if size is None:
+        return await provider.start_process(sandbox_id, command, until=until)
+    return await cast("TerminalProvider", provider).start_terminal(sandbox_id, command, size, until=until)
 
 
 async def execute(

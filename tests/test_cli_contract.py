@@ -26,7 +26,7 @@ def contract(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 @needs_local
 def test_a_part_of_the_contract_runs_in_both_worlds() -> None:
-    done = contract("-p", "local", "--", "-k", "test_exit_codes_come_back", "-v")
+    done = contract("local", "--", "-k", "test_exit_codes_come_back", "-v")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
     done = contract("-p", "local", "--world", "asyncio", "--delta", "--", "-k", "test_exit_codes_come_back", "-v")
@@ -43,9 +43,15 @@ def test_its_exit_code_is_the_tests() -> None:
 
 
 def test_an_unknown_provider_is_named() -> None:
-    done = contract("-p", "nowhere")
+    for done in (contract("-p", "nowhere"), contract("nowhere"), contract(SANDBOXKIT_PROVIDER="nowhere")):
+        assert done.returncode == 125
+        assert "no provider 'nowhere'" in done.stderr
+
+
+def test_a_provider_is_named_once() -> None:
+    done = contract("-p", "local", "local")
     assert done.returncode == 125
-    assert "no provider 'nowhere'" in done.stderr
+    assert "leave out -p" in done.stderr
 
 
 def test_what_may_cost_money_is_asked_for() -> None:

@@ -172,6 +172,7 @@ def gc(provider: str | None, connect: tuple[tuple[str, str], ...], dry_run: bool
 @click.option("--delta", is_flag=True, help="Only what an image, a user, the isolation or the transport may change.")
 @click.option("--full", is_flag=True, help="Also what is heavy.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask whether it may cost something.")
+@click.argument("name", metavar="[PROVIDER]", required=False)
 @click.pass_context
 def contract(context: click.Context, /, **given: Any) -> int:
     """Prove that a provider keeps the contract, here and with these options; all that is made is deleted.

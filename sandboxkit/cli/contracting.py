@@ -40,7 +40,9 @@ class TestContract(ContractSuite):
 
 def contract(given: Mapping[str, Any], arguments: tuple[str, ...]) -> int:
     """Run the suite in a process of its own and give pytest's exit code."""
-    provider = given["provider"] or os.environ.get("SANDBOXKIT_PROVIDER") or "local"
+    if given["name"] and given["provider"]:
+        raise click.UsageError("a provider is named twice: leave out -p")
+    provider = given["name"] or given["provider"] or os.environ.get("SANDBOXKIT_PROVIDER") or "local"
     if importlib.util.find_spec("pytest") is None:
         return fail("the contract's tests need pytest: pip install 'sandboxkit[testing]'")
     if provider not in plugins.installed():
