@@ -115,6 +115,12 @@ def test_one_client_token_makes_one_group(eci: Emulator) -> None:
     assert len(groups(client)) == 1
 
 
+def test_a_token_may_be_all_that_is_compared() -> None:
+    with emulator(NoBackend(), quirks={"client-token-compared": False}) as eci:
+        client = sdk(eci)
+        assert create(client, client_token="token", cpu=2.0) == create(client, client_token="token", cpu=4.0)
+
+
 @pytest.mark.parametrize("what", ["original", "new"])
 def test_a_token_of_a_group_that_is_gone(what: str) -> None:
     with emulator(NoBackend(), quirks={"client-token-of-deleted": what}) as eci:

@@ -132,6 +132,20 @@ def test_a_key_of_a_deleted_sandbox_is_free_for_any_client(quirk: str) -> None:
         assert living(eci) == [second.id]
 
 
+@pytest.mark.parametrize("compared", [True, False])
+def test_of_two_specifications_with_one_key_at_once_one_is_refused(compared: bool) -> None:
+    async def both(eci: Emulator) -> list[sandboxkit.AsyncSandbox | BaseException]:
+        async with sandboxkit.connect_async("eci", **{**eci.options, "image": "busybox:1"}) as client:
+            given = [client.create(idempotency_key="key", env={"A": value}) for value in ("1", "2")]
+            return await asyncio.gather(*given, return_exceptions=True)
+
+    with emulator("none", quirks={"client_token_compared": compared}) as eci:
+        made, refused = sorted(asyncio.run(both(eci)), key=lambda one: isinstance(one, BaseException))
+        assert isinstance(made, sandboxkit.AsyncSandbox)
+        assert isinstance(refused, sandboxkit.IdempotencyConflict)
+        assert living(eci) == [made.id]
+
+
 def test_a_stale_list_makes_no_second_sandbox(eci: Emulator) -> None:
     with connect(eci) as client:
         box = client.create(idempotency_key="key")

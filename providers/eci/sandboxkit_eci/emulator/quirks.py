@@ -48,6 +48,7 @@ class Quirks:
     unique_names: bool = quirk(False, "whether a second group of one name is refused")
     create_limits: bool = quirk(True, "whether the SDK's limits on commands (20 x 256) and env (256) hold")
     client_token_seconds: float = quirk(86400.0, "how long a ClientToken is remembered")
+    client_token_compared: bool = quirk(True, "whether a ClientToken with other parameters is refused, as documented")
     client_token_of_deleted: str = quirk(
         "original", "a create with the token of a group that is gone", "original", "new"
     )
