@@ -262,7 +262,7 @@ def test_the_end_of_a_container_ends_its_sessions(run: Callable[..., None]) -> N
 def test_a_container_has_its_environment_and_directory_in_every_process(run: Callable[..., None]) -> None:
     async def doing(backend: SandboxBackend) -> None:
         machine = await backend.start(
-            container(env={"WORD": "a b"}, working_dir="/tmp/wd", empty_dirs=("/tmp/empty",))
+            container(env={"WORD": "a b"}, working_dir="/tmp/wd", directories=("/tmp/empty",))
         )
         assert await said(machine, 'echo "$WORD"; pwd; >/tmp/empty/file; ls /tmp/empty') == "a b\n/tmp/wd\nfile\n"
         assert "a b" not in repr(machine)
@@ -392,7 +392,7 @@ def test_docker_runs_the_image_and_its_own_command(run: Callable[..., None]) -> 
         assert await machine.wait() == 0
         user = await backend.start(container("id -u", run_as_user=1234))
         assert (await user.wait(), user.log()) == (0, b"1234\n")
-        full = await backend.start(container(read_only_root=True, empty_dirs=("/data",), run_as_user=1234))
+        full = await backend.start(container(read_only_root=True, directories=("/data",), run_as_user=1234))
         assert await said(full, "(echo x >/f) 2>/dev/null || echo x >/data/f; cat /data/f") == "x\n"
 
     run(doing, images={"named": BUSYBOX})

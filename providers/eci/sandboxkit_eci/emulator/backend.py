@@ -7,6 +7,8 @@ from typing import Protocol
 
 import attrs
 
+from sandboxkit_eci.emulator.volumes import ConfigFile
+
 
 @attrs.frozen(kw_only=True)
 class ContainerSpec:
@@ -23,8 +25,10 @@ class ContainerSpec:
     memory: float = 4.0
     run_as_user: int | None = None
     read_only_root: bool = False
-    empty_dirs: tuple[str, ...] = ()
-    """Mount paths of emptyDir volumes."""
+    directories: tuple[str, ...] = ()
+    """Where volumes are mounted that are directories."""
+    files: Mapping[str, ConfigFile] = attrs.field(factory=dict)
+    """What there is in them, or elsewhere, before the container's own process starts; by path."""
 
 
 @attrs.frozen(kw_only=True)

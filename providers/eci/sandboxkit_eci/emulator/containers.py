@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from sandboxkit_eci.emulator.backend import ContainerSpec, Machine, Usage
+from sandboxkit_eci.emulator.volumes import ConfigFile
 
 LOG_KEPT = 1 << 20
 """Bytes of log that are kept of a container that has ended."""
@@ -34,7 +35,8 @@ class Container:
     group_id: str
     size: tuple[float, float]
     """The group's vCPUs and GiB, for a container that asks for nothing itself."""
-    empty_dirs: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    files: Mapping[str, ConfigFile] = attrs.field(factory=dict)
     state: State = State(reason="ContainerCreating")
     previous: State | None = None
     restarts: int = 0
@@ -65,7 +67,8 @@ class Container:
             memory=given.get("Memory") or self.size[1],
             run_as_user=security.get("RunAsUser"),
             read_only_root=security.get("ReadOnlyRootFilesystem", False),
-            empty_dirs=self.empty_dirs,
+            directories=self.directories,
+            files=self.files,
         )
 
     def runs(self, *, now: float) -> None:

@@ -16,6 +16,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,126}[a-z0-9])")
 _CONTAINER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_TAG = re.compile(r"aliyun|acs:|https?://")
+_MODE = re.compile(r"[0-7]{1,4}")
 
 MOST_CONTAINERS = MOST_VOLUMES = MOST_TAGS = 20
 FILE_LIMIT = 32 << 10
@@ -94,7 +95,14 @@ def _check_volumes(volumes: Iterable[Mapping[str, Any]]) -> None:
         raise ApiError(400, "InvalidParameter.DuplicatedVolumeName", "The names of the volumes are not unique.")
     total = 0
     for volume in volumes:
-        for file in volume.get("ConfigFileVolume", {}).get("ConfigFileToPath", ()):
+        told = volume.get("ConfigFileVolume", {})
+        files = told.get("ConfigFileToPath", ())
+        if any(
+            not _MODE.fullmatch(str(mode))
+            for mode in (told.get("DefaultMode", 0), *(f.get("Mode", 0) for f in files))
+        ):
+            raise invalid("Volume.ConfigFileVolume.Mode", "up to four octal digits, as 644")
+        for file in files:
             try:
                 size = len(base64.b64decode(file.get("Content", ""), validate=True))
             except (binascii.Error, ValueError):

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from sandboxkit_eci.emulator import volumes
 from sandboxkit_eci.emulator.containers import Container
 from sandboxkit_eci.emulator.events import Events
 from sandboxkit_eci.emulator.faults import Fault
@@ -76,17 +77,13 @@ def group_size(given: Mapping[str, Any], *, even: bool = False) -> tuple[float, 
 
 def make_containers(given: Mapping[str, Any], kind: str, group_id: str, size: tuple[float, float]) -> list[Container]:
     """Make a group's containers as requested; ``kind`` is ``Container`` or ``InitContainer``."""
-    empty = {each.get("Name") for each in given.get("Volume", ()) if each.get("Type") == "EmptyDirVolume"}
     return [
         Container(
             given=each,
             group_id=group_id,
             size=size,
-            empty_dirs=tuple(
-                mount["MountPath"]
-                for mount in each.get("VolumeMount", ())
-                if mount.get("Name") in empty and mount.get("MountPath")
-            ),
+            directories=volumes.directories(given, each),
+            files=volumes.files(given, each),
         )
         for each in given.get(kind, ())
     ]

@@ -77,9 +77,7 @@ class Service:
         self.groups = Groups(runtime)
         self.images = Images(runtime)
         self.tickets = Tickets(runtime.quirks, runtime.clock)
-        self.tokens = ClientTokens(
-            runtime.quirks.client_token_seconds, compared=runtime.quirks.client_token_compared
-        )
+        self.tokens = ClientTokens(runtime.quirks.client_token_seconds, compared=runtime.quirks.client_token_compared)
         self.counts = Counts()
         self._limits = Limits(runtime.quirks)
         self._nonces = Nonces()

@@ -20,10 +20,10 @@ API_LIMIT = 60.0
 
 
 def options(spec: ContainerSpec, pull: str) -> DockerOptions:
-    """Give the part of a specification that only Docker has; everyone may write in an emptyDir."""
+    """Give the part of a specification that only Docker has; everyone may write in a volume's directory."""
     return DockerOptions(
         read_only=spec.read_only_root,
-        tmpfs=dict.fromkeys(spec.empty_dirs, "exec,mode=0777"),
+        tmpfs=dict.fromkeys(spec.directories, "exec,mode=0777"),
         pull=cast("Any", pull),
     )
 

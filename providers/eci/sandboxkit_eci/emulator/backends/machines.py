@@ -80,6 +80,8 @@ class SandboxMachine:
         argv = await self._backend.argv(self.spec)
         if not argv:
             raise ValueError("no command was given, and the image has none")
+        for path, file in self.spec.files.items():
+            await run.box.files.write(path, file.content, mode=file.mode)
         stream = await self._spawn(run, argv, tty=False, stdin=Stdin())
         run.following = asyncio.create_task(self._follow(run, stream))
 

@@ -121,7 +121,7 @@ class SandboxBackend:
         try:
             if not self.has("image"):
                 # Of an image's own file system the daemon makes these directories itself.
-                for path in (*spec.empty_dirs, *([spec.working_dir] if spec.working_dir else [])):
+                for path in (*spec.directories, *([spec.working_dir] if spec.working_dir else [])):
                     await box.files.mkdir(path, parents=True, exist_ok=True)
         except BaseException:
             await box.delete()
