@@ -27,7 +27,7 @@ async def start(
 ) -> AsyncProcess:
     """Start a checked command, on a terminal if that has a size.
 
-    A start that outlasts the command's own timeout is that timeout. Without one, what is throttled waits for its turn.
+    A start that outlasts the command's own timeout is that timeout. Without one, a throttled command waits its turn.
     """
     began = provider.world.now()
     limit = None if command.timeout is None else began + command.timeout

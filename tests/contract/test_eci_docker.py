@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import Any, ClassVar
 
-from tests.support.emulated import Emulated
+from tests.support.emulated import HOSTILE, Emulated
 
 IMAGE = "sandboxkit-test:usual"
 
@@ -14,7 +14,7 @@ IMAGE = "sandboxkit-test:usual"
 class TestEciOverDocker(Emulated):
     """Over ``docker``, with images, users and limits."""
 
-    arguments = ("--backend=docker",)
+    arguments: ClassVar[tuple[str, ...]] = ("--backend=docker",)
     rests_on = ("docker",)
     options: ClassVar[dict[str, Any]] = {"image": IMAGE}
     tier = "delta"
@@ -28,3 +28,9 @@ class TestEciOverDocker(Emulated):
             if subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode != 0:
                 return f"image {IMAGE} is missing: ./dev images makes it"
         return why
+
+
+class TestEciHostileOverDocker(TestEciOverDocker):
+    """The same where the service is hostile."""
+
+    arguments: ClassVar[tuple[str, ...]] = (*TestEciOverDocker.arguments, *HOSTILE)

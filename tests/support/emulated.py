@@ -21,6 +21,19 @@ KEYS = {"access_key_id": "contract", "access_key_secret": "not-a-secret"}
 UNLIMITED = 1_000_000
 """Calls a minute: the suite makes more of them than an account may."""
 
+HOSTILE = (
+    # Every byte alone, of as many as the launcher's records and a command's first output have.
+    "--quirk=split=1",
+    "--quirk=split-first=4096",
+    "--quirk=uri-single-use=true",
+    "--quirk=idle-close=30",
+    "--quirk=error-text-on-nonzero=true",
+    "--quirk=leading-empty-frame=true",
+    "--fault=*:throttle,p=0.1",
+    "--fault=*:lost,p=0.02",
+)
+"""What makes the service do all that is not known not to happen."""
+
 
 @contextmanager
 def emulated(*arguments: str) -> Iterator[dict[str, Any]]:
