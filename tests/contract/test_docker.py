@@ -30,8 +30,10 @@ class _Docker(ContractSuite):
 
     @classmethod
     def remains(cls, tag: str) -> list[str]:
-        found = _docker("ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.Labels}}")
-        return [f"container {line.split()[0]}" for line in found.splitlines() if tag in line]
+        listed = _docker("ps", "--all", "--no-trunc", "--quiet", "--filter", "label=sandboxkit.owner").split()
+        # Restarted and removed at once, the daemon may list a container for ever that it does not have.
+        found = [_docker("inspect", "--format", "{{.Name}} {{json .Config.Labels}}", each) for each in listed]
+        return [f"container {line.split()[0]}" for line in found if tag in line]
 
 
 class TestDocker(_Docker):
