@@ -77,7 +77,7 @@ def test_a_process_that_notices_nothing_goes_on_waiting(run: Callable[..., None]
             async with session(machine, script, tty=tty, kill_on_close=False) as client:
                 await read_until(client, b"up")
             await becomes(machine, "cat written 2>/dev/null")
-            assert await said(machine, "cat ended; kill -0 $(cat pid) && echo runs; rm written") == (
+            assert await said(machine, "cat ended 2>&1; kill -0 $(cat pid) && echo runs; rm written") == (
                 "cat: can't open 'ended': No such file or directory\nruns\n"
                 if backend.provider == "docker"
                 else "cat: ended: No such file or directory\nruns\n"
