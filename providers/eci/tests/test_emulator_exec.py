@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from .asking import code, create, delete, execute, groups, no_proxy, running, sdk, until
+from .manualclock import ManualClock
 from .scripted import ScriptedBackend
-from .test_emulator_lifecycle import ManualClock
 
 __all__ = ["no_proxy"]
 
