@@ -7,6 +7,7 @@ import asyncio
 import attrs
 from sandboxkit_eci.emulator.backend import ContainerSpec, ImageError, NotRunning, Stream, Usage
 from sandboxkit_eci.emulator.backends.nothing import AnswerStream, Echo, Responder
+from sandboxkit_eci.emulator.logs import Written
 
 
 @attrs.define(eq=False)
@@ -18,6 +19,8 @@ class ScriptedMachine:
     restarts: int = 0
     removed: bool = False
     output: bytes = b""
+    times: tuple[tuple[int, float], ...] = ()
+    """When what is at an offset in ``output`` was written."""
     asked: list[tuple[str, ...]] = attrs.field(factory=list)
     """The commands that were executed."""
     responder: Responder = Echo
@@ -47,8 +50,8 @@ class ScriptedMachine:
         self.restarts += 1
         self.ended = asyncio.get_running_loop().create_future()
 
-    def log(self) -> bytes:
-        return self.output
+    def log(self) -> Written:
+        return Written(self.output, self.times)
 
     async def usage(self) -> Usage:
         return self.used

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,7 +48,6 @@ def test_a_log_is_what_the_container_wrote(eci: Emulator, backend: ScriptedBacke
     backend.machines[0].output = b"one\ntwo\nthr\xffee\n"
     assert log(client, made) == "one\ntwo\nthr\N{REPLACEMENT CHARACTER}ee\n"
     assert log(client, made, tail=2, limit_bytes=4) == "\N{REPLACEMENT CHARACTER}ee\n"
-    assert log(client, made, tail=1, timestamps=True).startswith("20")
     assert code(lambda: log(client, made, tail=2001)) == "InvalidParameter"
     assert code(lambda: log(client, made, limit_bytes=0)) == "InvalidParameter"
 
@@ -57,6 +57,22 @@ def test_a_log_is_what_the_container_wrote(eci: Emulator, backend: ScriptedBacke
     eci.run(end())
     until(lambda: groups(client, made)[0].status == "Succeeded")
     assert log(client, made, tail=1) == "thr\N{REPLACEMENT CHARACTER}ee\n"
+
+
+def test_a_log_can_be_asked_for_from_a_moment_on_and_with_its_times(eci: Emulator, backend: ScriptedBackend) -> None:
+    client = sdk(eci)
+    made = create(client)
+    running(client, made)
+    backend.machines[0].output = b"old\nnew\n"
+    backend.machines[0].times = ((0, 1_600_000_000.25), (4, time.time()))
+    assert log(client, made, since_seconds=3600) == "new\n"
+    assert log(client, made, start_time="2020-09-13T12:26:40Z") == "old\nnew\n"
+    assert log(client, made, start_time="2020-09-13T12:26:41Z") == "new\n"
+    lines = log(client, made, timestamps=True).splitlines()
+    assert lines[0] == "2020-09-13T12:26:40.250000000Z old"
+    assert lines[1].startswith("20")
+    assert lines[1].endswith("Z new")
+    assert code(lambda: log(client, made, start_time="yesterday")) == "InvalidParameter"
 
 
 def test_the_log_before_a_restart_is_there(eci: Emulator, backend: ScriptedBackend) -> None:

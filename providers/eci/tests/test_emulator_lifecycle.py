@@ -37,7 +37,7 @@ def test_a_group_that_is_never_restarted_ends_as_its_container(code: int, status
             container = it.group.containers[0]
             assert (status, code, "Terminated") == (it.status, container.state.exit_code, container.state.kind)
             assert it.machine.removed
-            assert container.log() == b"said\n"
+            assert container.log().data == b"said\n"
             assert it.group.ended == it.clock.now()
 
     asyncio.run(body())
@@ -61,7 +61,7 @@ def test_the_policy_decides_on_a_restart(policy: str, code: int, again: bool) ->
             await it.clock.advance(it.runtime.delays.back_off)
             assert (container.state.kind, container.restarts, it.machine.restarts) == ("Running", 1, 1)
             assert container.previous is not None
-            assert (code, b"first\n") == (container.previous.exit_code, container.log(previous=True))
+            assert (code, b"first\n") == (container.previous.exit_code, container.log(previous=True).data)
 
     asyncio.run(body())
 

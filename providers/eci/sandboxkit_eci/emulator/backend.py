@@ -7,6 +7,7 @@ from typing import Protocol
 
 import attrs
 
+from sandboxkit_eci.emulator.logs import Written
 from sandboxkit_eci.emulator.volumes import ConfigFile
 
 
@@ -97,7 +98,7 @@ class Machine(Protocol):
         """End everything and start the container's own process anew."""
         ...
 
-    def log(self) -> bytes:
+    def log(self) -> Written:
         """Give what the container's own process wrote, the newest MiB of it."""
         ...
 

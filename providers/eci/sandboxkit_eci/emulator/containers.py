@@ -9,10 +9,8 @@ from typing import Any
 import attrs
 
 from sandboxkit_eci.emulator.backend import ContainerSpec, Machine, Usage
+from sandboxkit_eci.emulator.logs import Written
 from sandboxkit_eci.emulator.volumes import ConfigFile
-
-LOG_KEPT = 1 << 20
-"""Bytes of log that are kept of a container that has ended."""
 
 
 @attrs.frozen(kw_only=True)
@@ -41,10 +39,10 @@ class Container:
     previous: State | None = None
     restarts: int = 0
     machine: Machine | None = None
-    kept_log: bytes = attrs.field(default=b"", repr=False)
+    kept_log: Written = attrs.field(factory=Written)
     sample: tuple[float, int] = (0.0, 0)
     """When its CPU time was last looked at, and what it was."""
-    previous_log: bytes = attrs.field(default=b"", repr=False)
+    previous_log: Written = attrs.field(factory=Written)
 
     @property
     def name(self) -> str:
@@ -95,7 +93,7 @@ class Container:
             finished=now,
         )
 
-    def log(self, *, previous: bool = False) -> bytes:
+    def log(self, *, previous: bool = False) -> Written:
         """Give what its process wrote, this one or the one before."""
         if previous:
             return self.previous_log
@@ -103,7 +101,7 @@ class Container:
 
     def turn_log(self) -> None:
         """Begin a new log: the process is about to be started anew."""
-        self.previous_log = self.log()[-LOG_KEPT:]
+        self.previous_log = self.log()
 
     async def usage(self) -> Usage:
         """Tell what it has used."""
@@ -114,6 +112,6 @@ class Container:
         machine = self.machine
         if machine is not None:
             with suppress(Exception):  # a log that cannot be had is no reason to keep the machine
-                self.kept_log = bytes(machine.log()[-LOG_KEPT:])
+                self.kept_log = machine.log()
             await machine.remove()
             self.machine = None

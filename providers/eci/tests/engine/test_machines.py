@@ -10,6 +10,7 @@ import pytest
 from sandboxkit_eci.emulator.backend import NotRunning
 from sandboxkit_eci.emulator.backends import SandboxBackend
 from sandboxkit_eci.emulator.backends.nothing import KILLED
+from sandboxkit_eci.emulator.volumes import ConfigFile
 
 from sandboxkit.errors import SandboxError
 
@@ -24,7 +25,7 @@ def test_a_container_runs_its_own_process_and_keeps_its_log(run: Callable[..., N
         )
         assert await machine.wait() == 9
         assert await machine.wait() == 9
-        assert machine.log() == b"w\n/tmp/deep/er\n"
+        assert machine.log().data == b"w\n/tmp/deep/er\n"
         with pytest.raises(NotRunning):
             await machine.exec(sh("true"), tty=False)
 
@@ -56,6 +57,22 @@ def test_a_container_has_its_environment_and_directory_in_every_process(run: Cal
 
 
 @pytest.mark.parametrize("resets", [True, False])
+def test_a_container_has_its_files_before_its_process_and_after_a_restart(
+    run: Callable[..., None], resets: bool
+) -> None:
+    async def doing(backend: SandboxBackend) -> None:
+        files = {"/tmp/config/a b": ConfigFile(b"one\n\0", 0o600), "/tmp/elsewhere": ConfigFile(b"two\n")}
+        script = "cat '/tmp/config/a b' /tmp/elsewhere; cd /tmp; ls -l 'config/a b' elsewhere | cut -c1-10; exit 3"
+        machine = await backend.start(container(script, directories=("/tmp/config",), files=files))
+        for _ in range(2):
+            assert await machine.wait() == 3
+            assert machine.log().data == b"one\n\0two\n-rw-------\n-rw-r--r--\n"
+            await machine.restart()
+
+    run(doing, reset_files=resets)
+
+
+@pytest.mark.parametrize("resets", [True, False])
 def test_a_restart_ends_everything_and_starts_anew(run: Callable[..., None], resets: bool) -> None:
     async def doing(backend: SandboxBackend) -> None:
         spec = container("echo start; while ! [ -e /tmp/end ]; do sleep 0.02; done; exit 4")
@@ -70,7 +87,7 @@ def test_a_restart_ends_everything_and_starts_anew(run: Callable[..., None], res
         assert not ending.done()
         assert await said(machine, ">/tmp/end") == ""
         assert await ending == 4
-        assert machine.log() == b"start\n"
+        assert machine.log().data == b"start\n"
 
     run(doing, reset_files=resets)
 
@@ -91,7 +108,7 @@ def test_a_container_that_has_ended_can_be_restarted(run: Callable[..., None]) -
             assert await ending == 4
         else:
             assert await machine.wait() == 5
-        assert machine.log() == b"ran\n"
+        assert machine.log().data == b"ran\n"
 
     run(doing)
     run(doing, reset_files=False)

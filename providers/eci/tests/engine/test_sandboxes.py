@@ -21,7 +21,7 @@ def test_docker_runs_the_image_and_its_own_command(run: Callable[..., None]) -> 
         # busybox: a shell without input ends at once
         assert await machine.wait() == 0
         user = await backend.start(container("id -u", run_as_user=1234))
-        assert (await user.wait(), user.log()) == (0, b"1234\n")
+        assert (await user.wait(), user.log().data) == (0, b"1234\n")
         full = await backend.start(container(read_only_root=True, directories=("/data",), run_as_user=1234))
         assert await said(full, "(echo x >/f) 2>/dev/null || echo x >/data/f; cat /data/f") == "x\n"
 
@@ -37,7 +37,7 @@ def test_docker_makes_an_image_of_a_container(run: Callable[..., None]) -> None:
         await becomes(machine, "[ -s /kept ] && echo yes")
         await machine.commit(name, "one")
         other = await backend.start(container("cat /kept", image=f"{name}:one"))
-        assert (await other.wait(), other.log()) == (0, b"kept\n")
+        assert (await other.wait(), other.log().data) == (0, b"kept\n")
         plain = await backend.start(ContainerSpec(group_id="eci-1", name="main", image=f"{name}:one"))
         assert await plain.wait() == 0
 

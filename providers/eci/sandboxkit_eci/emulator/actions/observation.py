@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from sandboxkit_eci.emulator.actions.execution import named_container
@@ -16,7 +18,7 @@ MOST_BYTES = 1 << 20
 
 
 async def describe_container_log(call: Call) -> dict[str, Any]:
-    """Give the end of a container's log. Lines have no times of their own here: all have their container's start."""
+    """Give the end of a container's log; of what is asked for, each limit holds."""
     given = call.given
     container = named_container(call, call.life())
     tail, limit = given.get("Tail", 500), given.get("LimitBytes", MOST_BYTES)
@@ -24,13 +26,34 @@ async def describe_container_log(call: Call) -> dict[str, Any]:
         raise invalid("Tail", f"must be from 1 to {MOST_LINES}")
     if not 1 <= limit <= MOST_BYTES:
         raise invalid("LimitBytes", f"must be from 1 to {MOST_BYTES}")
+    since = _since(given, call.now)
     log = container.log(previous=given.get("LastTime", False))
-    lines = log.splitlines(keepends=True)[-tail:]
-    if given.get("Timestamps"):
-        stamp = timestamp(container.state.started).replace("Z", ".000000000Z").encode()
-        lines = [stamp + b" " + line for line in lines]
-    content = b"".join(lines)[-limit:].decode("utf-8", "replace")
+    lines = [(moment, line) for moment, line in log.lines() if moment >= since][-tail:]
+    stamped = given.get("Timestamps", False)
+    content = b"".join(_stamp(moment) + line if stamped else line for moment, line in lines)[-limit:].decode(
+        "utf-8", "replace"
+    )
     return {"ContainerName": container.name, "Content": content}
+
+
+def _since(given: Mapping[str, Any], now: float) -> float:
+    """Give the moment before which nothing is asked for."""
+    moments = [0.0]
+    if "SinceSeconds" in given:
+        moments.append(now - given["SinceSeconds"])
+    if "StartTime" in given:
+        try:
+            start = datetime.strptime(given["StartTime"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        except ValueError:
+            raise invalid("StartTime", "a time in UTC, as 2018-08-02T15:00:00Z") from None
+        moments.append(start.timestamp())
+    return max(moments)
+
+
+def _stamp(moment: float) -> bytes:
+    """Write a moment to the nanosecond, as it stands before a line."""
+    seconds, fraction = divmod(moment, 1)
+    return timestamp(seconds).replace("Z", f".{int(fraction * 1e9):09d}Z ").encode()
 
 
 async def describe_container_group_metric(call: Call) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sandboxkit.sandbox import AsyncSandbox
 from sandboxkit_eci.emulator.backend import ContainerSpec, NotRunning, Usage
 from sandboxkit_eci.emulator.backends.streams import ProcessStream
 from sandboxkit_eci.emulator.backends.usage import COUNT, read_usage
+from sandboxkit_eci.emulator.logs import Log, Written
 
 if TYPE_CHECKING:
     from sandboxkit_eci.emulator.backends.sandboxes import SandboxBackend
@@ -22,26 +23,8 @@ if TYPE_CHECKING:
 START_LIMIT = 60.0
 """Seconds that starting a process may take."""
 
-LOG_LIMIT = 1 << 20
-"""Bytes of a container's log that are kept."""
-
 KILLED = 137
 """The exit code of what was ended from outside: SIGKILL."""
-
-
-@attrs.define(eq=False)
-class Log:
-    """The newest bytes of what was written."""
-
-    _kept: bytearray = attrs.field(factory=bytearray)
-
-    def add(self, data: bytes) -> None:
-        self._kept += data
-        if len(self._kept) > 2 * LOG_LIMIT:
-            del self._kept[:-LOG_LIMIT]
-
-    def read(self) -> bytes:
-        return bytes(self._kept[-LOG_LIMIT:])
 
 
 @attrs.define(eq=False)
@@ -164,8 +147,8 @@ class SandboxMachine:
         for stream in list(run.streams):
             await stream.abandon()
 
-    def log(self) -> bytes:
-        return b"" if self._run is None else self._run.log.read()
+    def log(self) -> Written:
+        return Written() if self._run is None else self._run.log.read()
 
     async def usage(self) -> Usage:
         run = self._run

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 import attrs
 
 from sandboxkit_eci.emulator.backend import ContainerSpec, NotRunning, Usage
+from sandboxkit_eci.emulator.logs import Written
 
 KILLED = 137
 """The exit code of what was ended from outside: SIGKILL."""
@@ -131,8 +132,8 @@ class NoMachine:
         for stream in list(self._streams or ()):
             stream.end()
 
-    def log(self) -> bytes:
-        return b""
+    def log(self) -> Written:
+        return Written()
 
     async def usage(self) -> Usage:
         return Usage()
