@@ -6,7 +6,7 @@ import pytest
 
 from sandboxkit.driver import run
 from sandboxkit.errors import ProviderError, ProviderUnavailable, SandboxNotFound, Throttled
-from sandboxkit.retry import ATTEMPTS, retrying
+from sandboxkit.retry import ATTEMPTS, TURNS, retrying
 from sandboxkit.worlds import BlockingWorld
 
 
@@ -52,6 +52,15 @@ def test_the_last_error_comes_out() -> None:
     with pytest.raises(ProviderUnavailable, match=str(ATTEMPTS - 1)):
         run(retrying(Clock(), call, until=None))
     assert call.calls == ATTEMPTS
+
+
+def test_a_backend_that_has_too_much_to_do_is_asked_more_often() -> None:
+    call = Flaky(*[Throttled(str(n)) for n in range(20)])
+    with pytest.raises(Throttled, match=str(TURNS - 1)):
+        run(retrying(Clock(), call, until=None))
+    assert call.calls == TURNS > ATTEMPTS
+    mixed = Flaky(*[Throttled("t")] * (TURNS - 1), *[ProviderUnavailable("u")] * (ATTEMPTS - 1))
+    assert run(retrying(Clock(), mixed, until=None)) == "answer"
 
 
 @pytest.mark.parametrize("error", [ProviderError("no"), SandboxNotFound("no"), ValueError("no")])

@@ -72,6 +72,7 @@ def test_a_pull_that_fails_says_why(
     tmp_path: Path, lines: tuple[bytes, ...], status: int, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sandboxkit.retry.ATTEMPTS", 1)
+    monkeypatch.setattr("sandboxkit.retry.TURNS", 1)
     registry = Registry(tmp_path / "d.sock", *lines, status=status)
     try:
         with (

@@ -8,8 +8,8 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sandboxkit_eci.provider import EciProvider
 
 log = logging.getLogger("sandboxkit")
+
+T = TypeVar("T")
 
 CLEANUP = 4.5
 """Seconds that the removal of a failed attempt's group may take; a cancelled create waits for it."""
@@ -164,7 +166,7 @@ class Creation:
         """See that the group is this attempt's: the token may have given one that is another's, or gone."""
         end = self.provider.world.now() + VISIBLE
         while True:
-            group = await self.provider.api.group(group_id, until=self.until)
+            group = await self._ask_for(group_id)
             if group is not None:
                 if marks.of_group(group).get(marks.ATTEMPT) == self._attempt:
                     return
@@ -186,7 +188,7 @@ class Creation:
             if mine and self.request.spec.command is not None:
                 await self._check_command(group_id, self.request.spec.command[0])
             return Status.RUNNING
-        whole = await self.provider.api.group(group_id, events=True, until=self.until) or group
+        whole = await self._ask_for(group_id, events=True) or group
         if self.request.spec.command is not None and starting.exit_code(whole) not in (None, 126, 127):
             return Status.STOPPED  # a command that was quick
         error = starting.failure(whole) or starting.failure(group) or ProviderError("the sandbox cannot start")
@@ -198,7 +200,8 @@ class Creation:
 
     async def _check_command(self, group_id: str, program: str) -> None:
         """Refuse a command that cannot be run: the keep-alive starts it, the service knows nothing of it."""
-        said = await self.provider.output(group_id, (*keepalive.CHECK, program), until=self.until)
+        argv = (*keepalive.CHECK, program)
+        said = await self._asking(lambda: self.provider.output(group_id, argv, until=self.until))
         if said.strip() == b"no":
             raise self._no_program(program)
 
@@ -206,11 +209,20 @@ class Creation:
     def _no_program(program: str) -> SandboxError:
         return InvalidSpec(f"the image has no program {program!r} that could be run as the sandbox's command")
 
+    # -- asking: a fault that passes is no reason to undo what was made ----------------------------------------------
+
+    async def _asking(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await retrying(self.provider.world, call, until=self.until)
+
+    async def _ask_for(self, group_id: str, *, events: bool = False) -> Body | None:
+        return await self._asking(lambda: self.provider.api.group(group_id, events=events, until=self.until))
+
     # -- finding what the key has already -------------------------------------------------------------------------
 
     async def _holder(self) -> Body | None:
         """Give the group that was made with this key, the oldest if a race made two."""
-        found, _ = await self.provider.api.groups(tags={marks.KEY: self._key}, until=self.until)
+        api, tags = self.provider.api, {marks.KEY: self._key}
+        found, _ = await self._asking(lambda: api.groups(tags=tags, until=self.until))
         ours = [
             group
             for group in found
@@ -240,7 +252,7 @@ class Creation:
             raise _Vanished
         if found.status is Status.FAILED or (found.status is Status.STOPPED and over):
             # It can run nothing any more, and its key may be used again.
-            await self.provider.remove(found.id, until=self.until)
+            await self._asking(lambda: self.provider.remove(found.id, until=self.until))
             raise _Vanished
         if marks.of_group(holder).get(marks.FINGERPRINT) != self.request.fingerprint:
             raise IdempotencyConflict(
@@ -250,7 +262,7 @@ class Creation:
         self.provider.memory.met(holder)
         if found.status is Status.CREATING and self.request.wait:
             await self._wait(found.id, mine=False)
-            again = await self.provider.api.group(found.id, until=self.until)
+            again = await self._ask_for(found.id)
             if again is None:
                 raise _Vanished
             return describe.info_of_group(again)
@@ -285,7 +297,7 @@ class Creation:
         """Remove the group of a plan that found no stock."""
         group, self._group = self._group, None
         if group is not None:
-            await self.provider.remove(group, until=self.until)
+            await self._asking(lambda: self.provider.remove(group, until=self.until))
 
     async def _doubtful(self, until: float) -> bool:
         """Wait for creates that are under way in threads; say whether one may have made a group that is not known."""
@@ -310,7 +322,8 @@ class Creation:
         appears = world.now() + APPEARANCE
         tags = {marks.KEY: self._key, marks.ATTEMPT: self._attempt}
         while True:
-            found, _ = await self.provider.api.groups(tags=tags, until=until, urgent=True)
+            asking = functools.partial(self.provider.api.groups, tags=tags, until=until, urgent=True)
+            found, _ = await retrying(world, asking, until=until)
             for group in found:
                 if marks.of_group(group).get(marks.ATTEMPT) == self._attempt:
                     return str(group["ContainerGroupId"])

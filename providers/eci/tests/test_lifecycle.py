@@ -106,6 +106,16 @@ def test_a_passing_fault_is_survived(eci: Emulator, kind: str) -> None:
     assert living(eci) == []
 
 
+@pytest.mark.parametrize("kind", ["throttle", "error=503", "dropped"])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_question_that_fails_undoes_nothing(eci: Emulator, kind: str, nth: int) -> None:
+    eci.inject(f"{GROUPS}:{kind},nth={nth}", f"{STATUS}:{kind},nth={nth}")
+    with connect(eci) as client:
+        client.create(idempotency_key="key")
+        assert client.create(idempotency_key="key").id == client.create(idempotency_key="key").id
+    assert asked(eci, CREATE, DELETE) == [1, 0]
+
+
 def test_lost_replies_of_everything_lose_and_double_nothing(eci: Emulator) -> None:
     eci.inject("*:lost,p=0.2")
     with connect(eci) as client:

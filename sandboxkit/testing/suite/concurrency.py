@@ -14,6 +14,7 @@ from sandboxkit import sync
 from sandboxkit.client import AsyncClient, AsyncListing
 from sandboxkit.files import AsyncFiles
 from sandboxkit.process import AsyncProcess
+from sandboxkit.retry import TURNS
 from sandboxkit.sandbox import AsyncSandbox
 from sandboxkit.testing.faulty import Faulty
 from sandboxkit.testing.looking import until
@@ -33,6 +34,12 @@ async def _tick(gaps: list[float]) -> None:
         now = time.monotonic()
         gaps.append(now - last - TICK)
         last = now
+
+
+def _repeated(faults: Faulty, method: str) -> None:
+    """A fault that was raised once was answered with another call; a real one may have come on top."""
+    assert set(faults.calls) == {method}
+    assert 2 <= faults.calls[method] <= TURNS
 
 
 class Concurrency:
@@ -167,19 +174,19 @@ class Concurrency:
             for error in (sandboxkit.Throttled("slow down"), sandboxkit.ProviderUnavailable("gone for now")):
                 with Faulty(stage.core(client), error, times=1) as faults:
                     assert (await client.info(box.id)).id == box.id
-                    assert faults.calls == {"get": 2}
+                    _repeated(faults, "get")
                 with Faulty(stage.core(client), error, times=1) as faults:
                     assert box.id in {info.id async for info in client.list(labels=stage.labels)}
-                    assert faults.calls == {"list": 2}
+                    _repeated(faults, "list")
                 with Faulty(stage.core(client), error, times=1) as faults:
                     async with stage.create(client) as other:
                         assert (await other.info()).id == other.id
-                    assert faults.calls["create"] == 2
+                    assert 2 <= faults.calls["create"] <= TURNS
                     assert faults.keys("create") == 1
             other = await stage.create(client)
             with Faulty(stage.core(client), sandboxkit.Throttled("slow down"), times=1) as faults:
                 assert await other.delete() is True
-                assert faults.calls == {"delete": 2}
+                _repeated(faults, "delete")
 
     @promise("E3")
     async def test_repeating_ends_and_other_errors_are_not_repeated(self, stage: Stage) -> None:
