@@ -58,6 +58,7 @@ def nothing_is_repeated() -> None:
     from sandboxkit import retry
 
     replace(retry, "ATTEMPTS", lambda _: 1)
+    replace(retry, "TURNS", lambda _: 1)
 
 
 @breaks("E3", "test_a_command_is_never_repeated_silently", world="blocking")
