@@ -25,6 +25,13 @@ UNLIMITED = 1_000_000
 @contextmanager
 def emulated(*arguments: str) -> Iterator[dict[str, Any]]:
     """Run an emulator; give the connect options that lead to it."""
+    with emulating(*arguments) as (_, options):
+        yield options
+
+
+@contextmanager
+def emulating(*arguments: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Run an emulator; give its process' id, too."""
     command = [sys.executable, "-m", "sandboxkit_eci.emulator", "--port=0", "--time-scale=0", "--quirk=limits=none"]
     command += arguments
     command += [f"--{name.replace('_', '-')}={value}" for name, value in KEYS.items()]
@@ -34,7 +41,7 @@ def emulated(*arguments: str) -> Iterator[dict[str, Any]]:
             words = process.stdout.readline().split()
             assert words[:2] == ["listening", "on"], "the emulator did not start"
             limits = {"ExecContainerCommand": UNLIMITED, "DescribeContainerGroups": UNLIMITED}
-            yield {"endpoint": words[2], "region_id": "cn-hangzhou", "limits": limits, **KEYS}
+            yield process.pid, {"endpoint": words[2], "region_id": "cn-hangzhou", "limits": limits, **KEYS}
         finally:
             process.terminate()
         assert process.wait(timeout=60) == 0

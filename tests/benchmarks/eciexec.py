@@ -1,0 +1,241 @@
+"""``python -m tests.benchmarks.eciexec``: the output of commands in ``eci``, against the websocket library alone.
+
+A large output comes from an emulator without processes, in a process of its own, in websocket messages of one size.
+``exec`` collects it and ``spawn`` gives it piece by piece, in both worlds; in turn a client of nothing but the
+library that this world uses receives the same. All that ours does counts, the call of the API before the websocket
+too. It fails if a byte was wrong; how long it took is only printed.
+
+``server`` is what a client gets that only empties the socket: near that, the server bounds both sides, and the CPU
+times say more than the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import attrs
+
+import sandboxkit
+from sandboxkit import Chunk, Result
+from tests.benchmarks import plainwebsocket, report
+from tests.benchmarks.meters import MB, Meter, Side
+from tests.benchmarks.pairs import Case, Row, measure
+from tests.support.emulated import emulating
+from tests.support.launcherside import STDOUT, written
+
+MESSAGES = (32 * 1024, MB)
+"""Bytes of output in one message, by default."""
+
+TOGETHER = 4 * MB
+"""Bytes that the server sends in one go at most, so that small messages cost it little."""
+
+TARGET = 0.7
+"""What our throughput should be at least, as a share of the library's."""
+
+EMULATOR = (
+    "--backend=none",
+    "--responder=tests.support.launcherside:LauncherSide",
+    # One address is opened again and again.
+    "--quirk=uri-single-use=off",
+    "--quirk=uri-seconds=100000",
+)
+
+
+@attrs.frozen(kw_only=True)
+class Figures:
+    """What was found for one message size, in one world."""
+
+    world: str
+    doing: str
+    library: str
+    message: int
+    ours: Side
+    alone: Side
+    ratio: float
+    """Our throughput over the library's: the median over pairs."""
+    quartiles: tuple[float, float]
+    cpu_ratio: float
+    """The CPU time of the client with the library alone over ours."""
+    target: float = TARGET
+
+    @property
+    def reached(self) -> bool:
+        """Whether the ratio is the target or more."""
+        return self.ratio >= self.target
+
+
+@attrs.frozen(kw_only=True)
+class Pair:
+    """The same output, received by ours and by the library alone."""
+
+    world: str
+    doing: str
+    library: str
+    ours: Meter
+    alone: Meter
+
+    @property
+    def name(self) -> str:
+        return f"{self.doing}, {self.world}"
+
+    def figures(self, row: Row, size: int, message: int) -> Figures:
+        """Turn ratios of times into ratios of throughputs."""
+        assert row.ratio is not None
+        assert row.quartiles is not None
+        ours, alone = self.ours.side(size), self.alone.side(size)
+        low, high = row.quartiles
+        return Figures(
+            world=self.world,
+            doing=self.doing,
+            library=f"{self.library} {version(self.library)}",
+            message=message,
+            ours=ours,
+            alone=alone,
+            ratio=round(1 / row.ratio, 2),
+            quartiles=(round(1 / high, 2), round(1 / low, 2)),
+            cpu_ratio=round(alone.client_ms_per_mb / ours.client_ms_per_mb, 2),
+        )
+
+
+def contents(found: Any) -> bytes:
+    """Give what came on stdout, of a result, of chunks or of messages; nothing else may have come."""
+    if isinstance(found, Result):
+        if found.exit_code or found.stderr or found.stdout_dropped:
+            raise AssertionError("the command did something else than write its output")
+        return found.stdout
+    if any((each.stream if isinstance(each, Chunk) else each[0]) != STDOUT for each in found):
+        raise AssertionError("something came that is no output")
+    return b"".join(each.data if isinstance(each, Chunk) else each[1:] for each in found)
+
+
+def expect(wanted: bytes) -> Callable[[Any], None]:
+    """Make a check for exactly this output."""
+    length, digest = len(wanted), hashlib.sha256(wanted).digest()
+
+    def check(found: Any) -> None:
+        came = contents(found)
+        if (len(came), hashlib.sha256(came).digest()) != (length, digest):
+            raise AssertionError("the output is not what the command wrote")
+
+    return check
+
+
+def blocking_pairs(server: int, box: sandboxkit.Sandbox, uri: str, words: list[str]) -> list[Pair]:
+    """Give the pairs of the blocking world."""
+
+    def spawned() -> list[Chunk]:
+        with box.spawn(words) as process:
+            return list(process)
+
+    return [
+        Pair(
+            world="blocking",
+            doing=doing,
+            library="websocket-client",
+            ours=Meter(server, ours),
+            alone=Meter(server, lambda: plainwebsocket.receive(uri)),
+        )
+        for doing, ours in (("exec", lambda: box.exec(words, max_output=None)), ("spawn", spawned))
+    ]
+
+
+def asyncio_pairs(
+    server: int, runner: asyncio.Runner, box: sandboxkit.AsyncSandbox, uri: str, words: list[str]
+) -> list[Pair]:
+    """Give the pairs of asyncio's world, in the runner's loop."""
+
+    async def collected() -> Result:
+        return await box.exec(words, max_output=None)
+
+    async def spawned() -> list[Chunk]:
+        async with box.spawn(words) as process:
+            return [chunk async for chunk in process]
+
+    def running(function: Callable[[], Coroutine[Any, Any, Any]]) -> Meter:
+        return Meter(server, lambda: runner.run(function()))
+
+    return [
+        Pair(
+            world="asyncio",
+            doing=doing,
+            library="websockets",
+            ours=running(ours),
+            alone=running(lambda: plainwebsocket.receive_async(uri)),
+        )
+        for doing, ours in (("exec", collected), ("spawn", spawned))
+    ]
+
+
+@contextmanager
+def async_sandbox(runner: asyncio.Runner, sandbox: str, options: dict[str, Any]) -> Iterator[sandboxkit.AsyncSandbox]:
+    """Give an existing sandbox to the runner's loop."""
+    client = sandboxkit.connect_async("eci", **options)
+    try:
+        yield runner.run(client.get(sandbox))
+    finally:
+        runner.run(client.close())
+
+
+def output(size: int, message: int, rounds: int) -> tuple[list[Figures], Side]:
+    """Measure one message size; give the figures and the server's limit."""
+    words = ["output", str(size), str(max(1, TOGETHER // message) * message)]
+    with (
+        emulating(*EMULATOR, f"--quirk=split={message}") as (server, options),
+        sandboxkit.connect("eci", image="busybox:1", **options) as client,
+        client.create() as box,
+        asyncio.Runner() as runner,
+        async_sandbox(runner, box.id, options) as async_box,
+    ):
+        uri = plainwebsocket.address(options, box.id, words)
+        pairs = blocking_pairs(server, box, uri, words) + asyncio_pairs(server, runner, async_box, uri, words)
+        check = expect(written(size))
+        emptied = Meter(server, lambda: plainwebsocket.empty(uri, size))
+        cases = [Case(name=pair.name, ours=pair.ours, least=pair.alone, check=check) for pair in pairs]
+        *rows, _ = measure("eci", [*cases, Case(name="server", ours=emptied)], rounds)
+        figures = [pair.figures(row, size, message) for pair, row in zip(pairs, rows, strict=True)]
+        return figures, emptied.side(size)
+
+
+def main() -> int:
+    """Measure and print JSON."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.eciexec", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=64, help="output of a command (default: %(default)s)")
+    parser.add_argument(
+        "--message",
+        type=int,
+        action="append",
+        metavar="BYTES",
+        help=f"output in one message; may be repeated (default: {' and '.join(map(str, MESSAGES))})",
+    )
+    parser.add_argument("--rounds", type=int, default=21, help="pairs of each (default: %(default)s)")
+    given = parser.parse_args()
+    messages = given.message or MESSAGES
+    if min(given.megabytes, given.rounds, *messages) < 1:
+        parser.error("--megabytes, --message and --rounds must be at least 1")
+    found: list[dict[str, Any]] = []
+    limits: dict[int, Side] = {}
+    for message in messages:
+        print(f"measuring messages of {message} bytes", file=sys.stderr)
+        figures, limits[message] = output(given.megabytes * MB, message, given.rounds)
+        found += [{**attrs.asdict(each), "reached": each.reached} for each in figures]
+    said = {
+        "megabytes": given.megabytes,
+        "rounds": given.rounds,
+        "machine": report.machine(),
+        "output": found,
+        "server": {message: attrs.asdict(side) for message, side in limits.items()},
+    }
+    print(json.dumps(said, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
