@@ -1,9 +1,12 @@
 """``python -m tests.benchmarks.eciexec``: the output of commands in ``eci``, against the websocket library alone.
 
 A large output comes from an emulator without processes, in a process of its own, in websocket messages of one size.
-``exec`` collects it and ``spawn`` gives it piece by piece, in both worlds; in turn a client of nothing but the
-library that this world uses receives the same. All that ours does counts, the call of the API before the websocket
-too. It fails if a byte was wrong; how long it took is only printed.
+``spawn`` gives it piece by piece and ``exec`` as one, in both worlds; in turn a client of nothing but the library
+that this world uses receives the same. All that ours does counts, the call of the API before the websocket too. It
+fails if a byte was wrong; how long it took is only printed.
+
+``exec`` is also held against a client that joins what it has received: for anything larger than 32 MiB glibc asks the
+kernel for new memory each time, and that it is cleared page by page may take as long as all the rest.
 
 ``server`` is what a client gets that only empties the socket: near that, the server bounds both sides, and the CPU
 times say more than the ratio.
@@ -18,7 +21,6 @@ import json
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 import attrs
@@ -26,8 +28,8 @@ import attrs
 import sandboxkit
 from sandboxkit import Chunk, Result
 from tests.benchmarks import plainwebsocket, report
-from tests.benchmarks.meters import MB, Meter, Side
-from tests.benchmarks.pairs import Case, Row, measure
+from tests.benchmarks.meters import MB, Figures, Meter, Pair, Side
+from tests.benchmarks.pairs import Case, measure
 from tests.support.emulated import emulating
 from tests.support.launcherside import STDOUT, written
 
@@ -37,8 +39,7 @@ MESSAGES = (32 * 1024, MB)
 TOGETHER = 1 << 16
 """Bytes that the server sends in one go, if a message is not larger: small messages cost it little then."""
 
-TARGET = 0.7
-"""What our throughput should be at least, as a share of the library's."""
+DOING = ("spawn", "exec", "exec, joined")
 
 EMULATOR = (
     "--backend=none",
@@ -52,68 +53,14 @@ KEEPING = {"MALLOC_TRIM_THRESHOLD_": str(1 << 28), "MALLOC_MMAP_THRESHOLD_": str
 """Has the server's glibc keep its memory: giving it back and asking for it anew is most of what sending costs."""
 
 
-@attrs.frozen(kw_only=True)
-class Figures:
-    """What was found for one message size, in one world."""
-
-    world: str
-    doing: str
-    library: str
-    message: int
-    ours: Side
-    alone: Side
-    ratio: float
-    """Our throughput over the library's: the median over pairs."""
-    quartiles: tuple[float, float]
-    cpu_ratio: float
-    """The CPU time of the client with the library alone over ours."""
-    target: float = TARGET
-
-    @property
-    def reached(self) -> bool:
-        """Whether the ratio is the target or more."""
-        return self.ratio >= self.target
-
-
-@attrs.frozen(kw_only=True)
-class Pair:
-    """The same output, received by ours and by the library alone."""
-
-    world: str
-    doing: str
-    library: str
-    ours: Meter
-    alone: Meter
-
-    @property
-    def name(self) -> str:
-        return f"{self.doing}, {self.world}"
-
-    def figures(self, row: Row, size: int, message: int) -> Figures:
-        """Turn ratios of times into ratios of throughputs."""
-        assert row.ratio is not None
-        assert row.quartiles is not None
-        ours, alone = self.ours.side(size), self.alone.side(size)
-        low, high = row.quartiles
-        return Figures(
-            world=self.world,
-            doing=self.doing,
-            library=f"{self.library} {version(self.library)}",
-            message=message,
-            ours=ours,
-            alone=alone,
-            ratio=round(1 / row.ratio, 2),
-            quartiles=(round(1 / high, 2), round(1 / low, 2)),
-            cpu_ratio=round(alone.client_ms_per_mb / ours.client_ms_per_mb, 2),
-        )
-
-
 def contents(found: Any) -> bytes:
-    """Give what came on stdout, of a result, of chunks or of messages; nothing else may have come."""
+    """Give what came on stdout, of a result, chunks, messages or joined ones; nothing else may have come."""
     if isinstance(found, Result):
         if found.exit_code or found.stderr or found.stdout_dropped:
             raise AssertionError("the command did something else than write its output")
         return found.stdout
+    if isinstance(found, bytes):
+        return found
     if any((each.stream if isinstance(each, Chunk) else each[0]) != STDOUT for each in found):
         raise AssertionError("something came that is no output")
     return b"".join(each.data if isinstance(each, Chunk) else each[1:] for each in found)
@@ -134,19 +81,22 @@ def expect(wanted: bytes) -> Callable[[Any], None]:
 def blocking_pairs(server: int, box: sandboxkit.Sandbox, uri: str, words: list[str]) -> list[Pair]:
     """Give the pairs of the blocking world."""
 
+    def collected() -> Result:
+        return box.exec(words, max_output=None)
+
     def spawned() -> list[Chunk]:
         with box.spawn(words) as process:
             return list(process)
 
+    def alone() -> list[bytes]:
+        return plainwebsocket.receive(uri)
+
+    def joined() -> bytes:
+        return plainwebsocket.joined(plainwebsocket.receive(uri))
+
     return [
-        Pair(
-            world="blocking",
-            doing=doing,
-            library="websocket-client",
-            ours=Meter(server, ours),
-            alone=Meter(server, lambda: plainwebsocket.receive(uri)),
-        )
-        for doing, ours in (("exec", lambda: box.exec(words, max_output=None)), ("spawn", spawned))
+        Pair("blocking", "websocket-client", doing, Meter(server, ours), Meter(server, least))
+        for doing, ours, least in zip(DOING, (spawned, collected, collected), (alone, alone, joined), strict=True)
     ]
 
 
@@ -162,19 +112,19 @@ def asyncio_pairs(
         async with box.spawn(words) as process:
             return [chunk async for chunk in process]
 
-    def running(function: Callable[[], Coroutine[Any, Any, Any]]) -> Meter:
+    async def alone() -> list[bytes | str]:
+        return await plainwebsocket.receive_async(uri)
+
+    async def joined() -> bytes:
+        return plainwebsocket.joined(await plainwebsocket.receive_async(uri))
+
+    def metered(function: Callable[[], Coroutine[Any, Any, Any]]) -> Meter:
         # Not Runner.run(), where the setting of a signal handler makes a repr() of all that was received.
         return Meter(server, lambda: runner.get_loop().run_until_complete(function()))
 
     return [
-        Pair(
-            world="asyncio",
-            doing=doing,
-            library="websockets",
-            ours=running(ours),
-            alone=running(lambda: plainwebsocket.receive_async(uri)),
-        )
-        for doing, ours in (("exec", collected), ("spawn", spawned))
+        Pair("asyncio", "websockets", doing, metered(ours), metered(least))
+        for doing, ours, least in zip(DOING, (spawned, collected, collected), (alone, alone, joined), strict=True)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,6 +55,11 @@ async def receive_async(uri: str) -> list[bytes | str]:
     """Receive with websockets."""
     async with connect(uri, max_size=None, proxy=None) as client:
         return [message async for message in client]
+
+
+def joined(messages: Iterable[bytes | str]) -> bytes:
+    """Make one of all, without the bytes that tell the channels."""
+    return b"".join([memoryview(message)[1:] for message in messages if isinstance(message, bytes)])
 
 
 def empty(uri: str, size: int) -> None:

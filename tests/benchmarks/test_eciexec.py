@@ -14,6 +14,7 @@ import pytest
 from sandboxkit import Chunk, Result
 from sandboxkit.model import STDERR, STDOUT
 from tests.benchmarks.eciexec import expect
+from tests.benchmarks.plainwebsocket import joined
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +32,7 @@ def test_a_small_run_gives_every_figure() -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     measured = {(each["message"], each["world"], each["doing"]) for each in found["output"]}
-    assert measured == set(product(sizes, ("blocking", "asyncio"), ("exec", "spawn")))
+    assert measured == set(product(sizes, ("blocking", "asyncio"), ("spawn", "exec", "exec, joined")))
     libraries = {(each["world"], each["library"].partition(" ")[0]) for each in found["output"]}
     assert libraries == {("blocking", "websocket-client"), ("asyncio", "websockets")}
     assert all(each[figure] > 0 for each in found["output"] for figure in ("ratio", "cpu_ratio"))
@@ -46,6 +47,7 @@ def test_a_small_run_gives_every_figure() -> None:
         [Chunk(STDOUT, b"ab"), Chunk(STDOUT, b"cd")],
         [b"\x01ab", b"\x01cd"],
         [b"\x01", b"\x01abcd"],
+        joined([b"\x01ab", b"\x01cd"]),
     ],
 )
 def test_the_right_output_passes(right: Any) -> None:
