@@ -5,6 +5,7 @@ The emulator is a process of its own: what the client leaves in its process is c
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,16 +39,24 @@ HOSTILE = (
 @contextmanager
 def emulated(*arguments: str) -> Iterator[dict[str, Any]]:
     """Run an emulator; give the connect options that lead to it."""
+    with emulating(*arguments) as (_, options):
+        yield options
+
+
+@contextmanager
+def emulating(*arguments: str, **environment: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Run an emulator with more in its environment; give its process' id, too."""
     command = [sys.executable, "-m", "sandboxkit_eci.emulator", "--port=0", "--time-scale=0", "--quirk=limits=none"]
     command += arguments
     command += [f"--{name.replace('_', '-')}={value}" for name, value in KEYS.items()]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+    env = {**os.environ, **environment}
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=env) as process:
         try:
             assert process.stdout is not None
             words = process.stdout.readline().split()
             assert words[:2] == ["listening", "on"], "the emulator did not start"
             limits = {"ExecContainerCommand": UNLIMITED, "DescribeContainerGroups": UNLIMITED}
-            yield {"endpoint": words[2], "region_id": "cn-hangzhou", "limits": limits, **KEYS}
+            yield process.pid, {"endpoint": words[2], "region_id": "cn-hangzhou", "limits": limits, **KEYS}
         finally:
             process.terminate()
         assert process.wait(timeout=60) == 0

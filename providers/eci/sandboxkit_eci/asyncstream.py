@@ -28,7 +28,7 @@ from sandboxkit_eci.dialing import Endpoint, receive_some, send_all
 from sandboxkit_eci.refusals import refused
 
 ANSWER = 1 << 12
-"""Bytes of the handshake's answer taken at once: all messages behind it, however small, are parsed with it."""
+"""Bytes of the handshake's answer taken at once."""
 
 NORMAL = 1000
 
@@ -47,18 +47,15 @@ class AsyncioCodec:
     """See :class:`sandboxkit_eci.codec.Codec`."""
 
     _protocol: ClientProtocol = attrs.field(repr=False)
-    # What came right behind the handshake.
-    _early: list[Any] = attrs.field(factory=list, repr=False)
     _text: bool = attrs.field(default=False, init=False)
 
     def feed(self, data: memoryview) -> Received:
         protocol = self._protocol
         # Its buffer takes whatever has bytes.
         protocol.receive_data(data)  # type: ignore[arg-type]
-        early, self._early = self._early, []
         messages: list[tuple[bytes | bytearray | str, bool]] = []
         code: int | None = None
-        for frame in (*early, *protocol.events_received()) if early else protocol.events_received():
+        for frame in protocol.events_received():
             assert isinstance(frame, Frame)
             opcode = frame.opcode
             if opcode is Opcode.CLOSE:
@@ -72,7 +69,7 @@ class AsyncioCodec:
         return Received(messages, self._written(), code, problem)
 
     def message(self, data: bytes) -> bytes:
-        # An end that came with the handshake's answer is known here sooner than to the channel.
+        # Behind a goodbye the library takes nothing.
         if self._protocol.state is State.OPEN:
             self._protocol.send_binary(data)
         return self._written()
@@ -94,22 +91,24 @@ class AsyncioCodec:
 
 async def shake_hands(
     world: World, connection: Connection, endpoint: Endpoint, uri: str, until: float
-) -> AsyncioCodec:
-    """Make a websocket of the connection; no error has a word of ``uri``."""
+) -> tuple[AsyncioCodec, bytes]:
+    """Make a websocket of the connection, give what came behind the answer, too; no error has a word of ``uri``."""
     protocol = _protocol(uri)
     protocol.send_request(protocol.connect())
     await send_all(world, connection, b"".join(protocol.data_to_send()), until, str(endpoint))
+    lines: list[bytes] = []
     while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
         data = await receive_some(world, connection, ANSWER, until, str(endpoint))
-        if data:
-            protocol.receive_data(data)
-        else:
+        if not data:
             protocol.receive_eof()
             break
+        # Line by line, as what comes behind the answer is not for the library to begin with.
+        lines = data.splitlines(keepends=True)
+        while lines and protocol.state is State.CONNECTING:
+            protocol.receive_data(lines.pop(0))
     events: list[Any] = protocol.events_received()
     if protocol.handshake_exc is None and events:
-        # Perhaps no longer open: all that the exec had to say may have come with the answer.
-        return AsyncioCodec(protocol, events[1:])
+        return AsyncioCodec(protocol), b"".join(lines)
     if events and events[0].status_code != 101:
         raise refused(endpoint, events[0].status_code, dict(events[0].headers.raw_items()))
     if protocol.handshake_exc is None or isinstance(protocol.handshake_exc.__cause__, EOFError):

@@ -36,8 +36,13 @@ class _Socket:
     _until: float
     _waiting: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
 
-    def hand(self, data: memoryview) -> None:
+    def leave(self) -> bytes:
+        """Let go of the connection; give what was received of it and not asked for."""
         self._connection = None
+        data, self._waiting = bytes(self._waiting), memoryview(b"")
+        return data
+
+    def hand(self, data: memoryview) -> None:
         self._waiting = data if not self._waiting else memoryview(b"".join((self._waiting, data)))
 
     def recv(self, size: int) -> bytes:
@@ -112,8 +117,8 @@ def _encode(data: bytes, opcode: int) -> bytes:
     return websocket.ABNF.create_frame(data, opcode).format()
 
 
-def shake_hands(connection: Connection, endpoint: Endpoint, uri: str, until: float) -> BlockingCodec:
-    """Make a websocket of the connection; no error has a word of ``uri``."""
+def shake_hands(connection: Connection, endpoint: Endpoint, uri: str, until: float) -> tuple[BlockingCodec, bytes]:
+    """Make a websocket of the connection, give what came behind the answer, too; no error has a word of ``uri``."""
     sock = _Socket(connection, until)
     library = websocket.WebSocket(enable_multithread=False, skip_utf8_validation=True)
     problem: ProviderError
@@ -121,7 +126,7 @@ def shake_hands(connection: Connection, endpoint: Endpoint, uri: str, until: flo
         library.connect(uri, socket=sock, redirect_limit=0, suppress_origin=True)  # type: ignore[no-untyped-call]
         connection.raw.setblocking(False)
         if library.getstatus() == SWITCHING:
-            return BlockingCodec(sock, library)
+            return BlockingCodec(sock, library), sock.leave()
         problem = refused(endpoint, library.getstatus() or 0, {})
     except websocket.WebSocketBadStatusException as exc:
         problem = refused(endpoint, exc.status_code, exc.resp_headers or {})

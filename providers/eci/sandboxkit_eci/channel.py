@@ -16,6 +16,7 @@ from sandboxkit.model import Chunk
 from sandboxkit.provider import Exchange, World
 from sandboxkit_eci.codec import NO_CODE, Codec, Received
 from sandboxkit_eci.connection import Connection, TryLater
+from sandboxkit_eci.frames import FrameCutter
 from sandboxkit_eci.messages import MessageParser
 from sandboxkit_eci.outbox import Outbox
 
@@ -25,14 +26,8 @@ PING_INTERVAL = 20.0
 RECEIVE = 1 << 18
 """Bytes taken from the kernel at once."""
 
-SLICE, LARGEST_SLICE = 1 << 13, 1 << 16
-"""Bytes parsed at once under asyncio: the smallest messages cost time one by one, some 10 ms in the first slice."""
-
-FEW = 2
-"""Messages in a slice up to which the next one may be larger."""
-
 MANY = 256
-"""Messages after which an exchange gives what it has, and leaves the rest to the next."""
+"""Messages after which an exchange gives what it has, and leaves the rest to the next: each costs time."""
 
 SMALL = 1 << 12
 """Bytes up to which, on average, neighbouring pieces of one stream are joined."""
@@ -59,12 +54,10 @@ class ExecChannel:
     _connection: Connection
     _codec: Codec = attrs.field(repr=False)
     _ping_interval: float = PING_INTERVAL
+    # What has arrived and is not yet parsed; to begin with, what came right behind the handshake.
+    _rest: memoryview = attrs.field(default=memoryview(b""), converter=memoryview, repr=False)
+    _cutter: FrameCutter = attrs.field(factory=FrameCutter, init=False, repr=False)
     _parser: MessageParser = attrs.field(factory=MessageParser, init=False, repr=False)
-    # Whether what came right behind the handshake, if anything, has been asked of the codec.
-    _begun: bool = attrs.field(default=False, init=False)
-    # What has arrived and is not yet parsed.
-    _rest: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
-    _slice: int = attrs.field(default=SLICE, init=False)
     _outbox: Outbox = attrs.field(init=False, repr=False)
     _ended: bool = attrs.field(default=False, init=False)
     _told: bool = attrs.field(default=False, init=False)
@@ -151,8 +144,6 @@ class ExecChannel:
 
     def _receive(self) -> tuple[list[Chunk], bool, bool]:
         """Take what has arrived; give it, whether that was all there will be, and whether only TLS is in the way."""
-        if not self._begun and (early := self._parse()):
-            return joined(early), False, False
         if not self._rest and not self._ended and not self._broken:
             try:
                 data = self._connection.receive(RECEIVE)
@@ -177,20 +168,19 @@ class ExecChannel:
 
     def _parse(self) -> list[Chunk]:
         chunks: list[Chunk] = []
-        count = 0
-        while (self._rest or not self._begun) and count < MANY:
-            size = RECEIVE if self._alone else self._slice
-            piece, self._rest = self._rest[:size], self._rest[size:]
-            self._begun = True
-            received = self._codec.feed(piece)
-            count += len(received.messages)
-            self._slice = min(LARGEST_SLICE, size * 2) if len(received.messages) <= FEW else SLICE
-            for message, last in received.messages:
-                chunks += self._parser.feed(message, last=last)
+        pieces, self._rest = self._cutter.cut(self._rest, MANY)
+        for piece, last in pieces:
+            if last is not None:
+                chunks += self._parser.feed(piece, last=last)
+                continue
+            received = self._codec.feed(memoryview(piece))
+            for message, ends in received.messages:
+                chunks += self._parser.feed(message, last=ends)
             if received.reply:
                 self._outbox.reply(received.reply)
             if received.code is not None or received.problem:
                 self._finish(received)
+                break
         return chunks
 
     def _finish(self, received: Received) -> None:

@@ -26,7 +26,7 @@ class Codec(Protocol):
     """One side of one websocket, after its handshake."""
 
     def feed(self, data: memoryview) -> Received:
-        """Take the peer's next bytes, split anywhere; none give what came right behind the handshake."""
+        """Take the peer's next bytes, split anywhere."""
         ...
 
     def message(self, data: bytes) -> bytes:

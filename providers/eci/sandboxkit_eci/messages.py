@@ -55,7 +55,7 @@ class MessageParser:
         """Why the service could not start the command, in its own words; empty if it did not say so."""
         return refusal(bytes(self._said)) if self.fresh else ""
 
-    def feed(self, message: bytes | bytearray | str, *, last: bool = True) -> list[Chunk]:
+    def feed(self, message: bytes | bytearray | memoryview | str, *, last: bool = True) -> list[Chunk]:
         """Take a message, or with ``last=False`` the next fragment of one; text is a ``str``.
 
         Fragments of a binary message are given as they come. Bytes that are not UTF-8 may be in the ``str`` as

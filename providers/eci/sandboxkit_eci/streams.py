@@ -74,13 +74,12 @@ async def _connect(
             if world.name == "asyncio":
                 from sandboxkit_eci import asyncstream
 
-                codec = await asyncstream.shake_hands(world, connection, endpoint, uri, limit)
-                return asyncstream.AsyncioChannel(world, connection, codec, ping_interval)
+                codec, early = await asyncstream.shake_hands(world, connection, endpoint, uri, limit)
+                return asyncstream.AsyncioChannel(world, connection, codec, ping_interval, early)
             from sandboxkit_eci import blockingstream
 
-            return ExecChannel(
-                world, connection, blockingstream.shake_hands(connection, endpoint, uri, limit), ping_interval
-            )
+            plain, early = blockingstream.shake_hands(connection, endpoint, uri, limit)
+            return ExecChannel(world, connection, plain, ping_interval, early)
         except BaseException:
             connection.close()
             raise
