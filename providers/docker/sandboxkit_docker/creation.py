@@ -11,17 +11,17 @@ from typing import Any, Literal
 
 import attrs
 
+from sandboxkit.commandcheck import answer, no_program, question
 from sandboxkit.errors import (
     IdempotencyConflict,
     ImageNotFound,
-    InvalidSpec,
     ProviderError,
     ProviderUnavailable,
     SandboxError,
     Unsupported,
 )
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
-from sandboxkit_docker import describe, keepalive
+from sandboxkit_docker import describe
 from sandboxkit_docker import labels as marks
 from sandboxkit_docker import spec as mapping
 from sandboxkit_docker.containers import inspect, output, remove, set_modes
@@ -251,19 +251,18 @@ class Creation:
 
     def _check_command(self, container: str, program: str) -> None:
         """Refuse a command that cannot be run: the keep-alive starts it, the daemon knows nothing of it."""
-        refused = InvalidSpec(f"the image has no program {program!r} that could be run as the sandbox's command")
         for _ in range(CHECKS):
             self._checkpoint()
-            said = output(self.daemon, container, (*keepalive.CHECK, program), until=self.until)
-            if said == b"no\n":
-                raise refused
-            if said == b"yes\n":
+            runs = answer(output(self.daemon, container, question(program), until=self.until))
+            if runs is False:
+                raise no_program(program)
+            if runs:
                 return
             # The check died with a sandbox that ends, or came too late: how that ended tells whether it began.
             state = (inspect(self.daemon, container, until=self.until) or {}).get("State", {})
             if not state.get("Running"):
                 if state.get("ExitCode") in (126, 127):
-                    raise refused
+                    raise no_program(program)
                 return
             time.sleep(0.05)
 

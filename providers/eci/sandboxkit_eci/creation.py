@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from sandboxkit.commandcheck import answer, no_program, question
 from sandboxkit.errors import (
     DeadlineExceeded,
     IdempotencyConflict,
-    InvalidSpec,
     NoCapacity,
     ProviderError,
     SandboxError,
@@ -24,7 +24,7 @@ from sandboxkit.errors import (
 )
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
 from sandboxkit.retry import retrying
-from sandboxkit_eci import describe, keepalive, starting
+from sandboxkit_eci import describe, starting
 from sandboxkit_eci import tags as marks
 from sandboxkit_eci.api import Body
 from sandboxkit_eci.faults import never_arrived, redacted
@@ -191,20 +191,15 @@ class Creation:
             return Status.STOPPED  # a command that was quick
         error = starting.failure(whole) or starting.failure(group) or ProviderError("the sandbox cannot start")
         if starting.exit_code(whole) in (126, 127) and self.request.spec.command is not None:
-            error = self._no_program(self.request.spec.command[0])
+            error = no_program(self.request.spec.command[0])
         error.message = redacted(error.message, secrets_of(self.request.spec, self.options))
         error.args = (error.message,)
         raise error
 
     async def _check_command(self, group_id: str, program: str) -> None:
         """Refuse a command that cannot be run: the keep-alive starts it, the service knows nothing of it."""
-        said = await self.provider.output(group_id, (*keepalive.CHECK, program), until=self.until)
-        if said.strip() == b"no":
-            raise self._no_program(program)
-
-    @staticmethod
-    def _no_program(program: str) -> SandboxError:
-        return InvalidSpec(f"the image has no program {program!r} that could be run as the sandbox's command")
+        if answer(await self.provider.output(group_id, question(program), until=self.until)) is False:
+            raise no_program(program)
 
     # -- finding what the key has already -------------------------------------------------------------------------
 
