@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import attrs
 
+from sandboxkit import bookkeeping as books
 from sandboxkit.commandcheck import answer, no_program, question
 from sandboxkit.errors import (
     IdempotencyConflict,
@@ -139,7 +140,7 @@ class Creation:
             time.sleep(0.05)
 
     def _is_mine(self, found: Mapping[str, Any]) -> bool:
-        return (found["Config"].get("Labels") or {}).get(marks.ATTEMPT) == self._attempt
+        return (found["Config"].get("Labels") or {}).get(books.ATTEMPT) == self._attempt
 
     def _checkpoint(self) -> None:
         if self._state == "abandoned":
@@ -293,7 +294,7 @@ class Creation:
             # Its time is up: it can run nothing any more, and its key may be used again.
             remove(self.daemon, found.id, until=self.until)
             raise _Vanished
-        if labels.get(marks.FINGERPRINT) != self.request.fingerprint:
+        if labels.get(books.FINGERPRINT) != self.request.fingerprint:
             raise IdempotencyConflict(
                 f"the idempotency key {self.request.key!r} is in use by sandbox {found.id[:12]} with another "
                 "specification; delete that one or take another key"

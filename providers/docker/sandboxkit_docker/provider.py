@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Collection, Mapping
 
+from sandboxkit import bookkeeping as books
 from sandboxkit.connection import TryLater
 from sandboxkit.errors import DeadlineExceeded, ProviderError, SandboxError, SandboxNotFound, SandboxNotRunning
 from sandboxkit.launcher import NO_SCRIPT
@@ -125,7 +126,7 @@ class DockerProvider(ProviderBase):
 
     def _list(self, labels: Mapping[str, str], statuses: frozenset[Status], until: float | None) -> Page:
         # The daemon takes a label with "=" in its name for another one: those are compared here only.
-        wanted = [marks.OWNER, *(f"{name}={value}" for name, value in labels.items() if "=" not in name)]
+        wanted = [books.OWNER, *(f"{name}={value}" for name, value in labels.items() if "=" not in name)]
         filters = {"label": wanted}
         if statuses:
             filters["status"] = [state for state, status in describe.STATES.items() if status in statuses]

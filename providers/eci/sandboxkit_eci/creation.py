@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from sandboxkit import bookkeeping as books
 from sandboxkit.commandcheck import answer, no_program, question
 from sandboxkit.errors import (
     DeadlineExceeded,
@@ -71,7 +72,7 @@ class Creation:
     _unseen: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._key = marks.digest(self.request.owner, self.request.key)
+        self._key = books.digest(self.request.owner, self.request.key)
         self._generation = self.provider.memory.generation(self._key)
 
     # -- making ---------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ class Creation:
         while True:
             group = await self.provider.api.group(group_id, until=self.until)
             if group is not None:
-                if marks.of_group(group).get(marks.ATTEMPT) == self._attempt:
+                if marks.of_group(group).get(books.ATTEMPT) == self._attempt:
                     return
                 self._unseen = False
                 raise _Taken
@@ -205,11 +206,11 @@ class Creation:
 
     async def _holder(self) -> Body | None:
         """Give the group that was made with this key, the oldest if a race made two."""
-        found, _ = await self.provider.api.groups(tags={marks.KEY: self._key}, until=self.until)
+        found, _ = await self.provider.api.groups(tags={books.KEY: self._key}, until=self.until)
         ours = [
             group
             for group in found
-            if marks.of_group(group).get(marks.KEY) == self._key
+            if marks.of_group(group).get(books.KEY) == self._key
             and marks.is_ours(marks.of_group(group))
             and not self.provider.memory.is_deleted(str(group.get("ContainerGroupId")))
         ]
@@ -237,7 +238,7 @@ class Creation:
             # It can run nothing any more, and its key may be used again.
             await self.provider.remove(found.id, until=self.until)
             raise _Vanished
-        if marks.of_group(holder).get(marks.FINGERPRINT) != self.request.fingerprint:
+        if marks.of_group(holder).get(books.FINGERPRINT) != self.request.fingerprint:
             raise IdempotencyConflict(
                 f"the idempotency key {self.request.key!r} is in use by sandbox {found.id} with another "
                 "specification; delete that one or take another key"
@@ -303,11 +304,11 @@ class Creation:
         until = self.until if until is None else until
         world = self.provider.world
         appears = world.now() + APPEARANCE
-        tags = {marks.KEY: self._key, marks.ATTEMPT: self._attempt}
+        tags = {books.KEY: self._key, books.ATTEMPT: self._attempt}
         while True:
             found, _ = await self.provider.api.groups(tags=tags, until=until, urgent=True)
             for group in found:
-                if marks.of_group(group).get(marks.ATTEMPT) == self._attempt:
+                if marks.of_group(group).get(books.ATTEMPT) == self._attempt:
                     return str(group["ContainerGroupId"])
             if world.now() >= appears or (until is not None and world.now() + 0.2 >= until):
                 return None
