@@ -13,6 +13,7 @@ from typing import Any, Self
 import attrs
 
 from sandboxkit import capabilities
+from sandboxkit.bookkeeping import refuse_own
 from sandboxkit.commands import check_env
 from sandboxkit.errors import InvalidCommand, InvalidSpec, SandboxNotFound
 from sandboxkit.model import Capability, CreateRequest, SandboxInfo, SandboxSpec, Status
@@ -123,8 +124,7 @@ class AsyncClient:
         for key, value in spec.labels.items():
             if not isinstance(key, str) or not isinstance(value, str) or not key:
                 raise InvalidSpec(f"labels are text by text; {key!r} is not")
-            if key.startswith("sandboxkit."):
-                raise InvalidSpec(f"label {key!r}: names that begin with 'sandboxkit.' are sandboxkit's own")
+        refuse_own(spec.labels)
         wanted = {
             "image": spec.image is not None,
             "command": spec.command is not None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 from typing import Protocol
 
 import attrs
 
+from sandboxkit.connection import TryLater
 from sandboxkit.errors import (
     InvalidSpec,
     NoCapacity,
@@ -18,7 +18,7 @@ from sandboxkit.errors import (
 )
 from sandboxkit.model import STDERR, STDOUT, Chunk
 from sandboxkit.provider import Exchange, World
-from sandboxkit_docker.connection import Connection, TryLater
+from sandboxkit_docker.connection import DaemonConnection
 from sandboxkit_docker.frames import BadFrame, FrameParser
 
 DAEMON = 3
@@ -47,32 +47,25 @@ class DockerChannel:
     """See :class:`sandboxkit.provider.ByteChannel`. One task may send while another receives."""
 
     _world: World
-    _connection: Connection
+    _connection: DaemonConnection
     _sandbox_id: str
     _parser: Parser = attrs.field(factory=FrameParser, repr=False)
     _held: bytes = attrs.field(default=b"", init=False, repr=False)
     _fresh: bool = attrs.field(default=True, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _deaf: bool = attrs.field(default=False, init=False)
-    _closing: bool = attrs.field(default=False, init=False)
-    _users: int = attrs.field(default=0, init=False)
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     async def exchange(
         self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
     ) -> Exchange:
-        with self._lock:
-            if self._closing:
-                raise ProviderUnavailable("the channel is closed")
-            self._users += 1
-        try:
+        with self._connection.use():
             return await self._exchange(outgoing, receive, until)
-        finally:
-            self._leave()
 
     async def _exchange(self, outgoing: bytes | memoryview, receive: bool, until: float | None) -> Exchange:
         await self._world.breathe()
         while True:
+            if self._connection.closing:
+                raise ProviderUnavailable("the channel was closed")
             sent, later = self._send(outgoing)
             chunks: tuple[Chunk, ...] = ()
             closed = False
@@ -87,8 +80,6 @@ class DockerChannel:
             if until is not None and self._world.now() >= until:
                 return Exchange()
             await self._wait(bool(outgoing) and not self._deaf, receive, later, until)
-            if self._closing:
-                raise ProviderUnavailable("the channel was closed")
 
     async def _wait(self, send: bool, receive: bool, later: bool, until: float | None) -> None:
         if later or not (send or receive):
@@ -149,6 +140,9 @@ class DockerChannel:
         return tuple(Chunk(STDERR if stream == STDERR else STDOUT, data) for stream, data in frames)
 
     def _end(self) -> tuple[tuple[Chunk, ...], bool, bool]:
+        if self._connection.closing:
+            # An end that was made here looks like the daemon's.
+            raise ProviderUnavailable("the channel was closed")
         self._ended = True
         if self._held:
             raise refusal(self._sandbox_id, self._held.decode("utf-8", "replace").strip())
@@ -157,23 +151,7 @@ class DockerChannel:
         return (), True, False
 
     async def close(self) -> None:
-        with self._lock:
-            if self._closing:
-                return
-            self._closing = True
-            free = not self._users
-        # Freeing a descriptor under someone who waits for it would leave him waiting, or give him another's: he is
-        # woken, and the last one out closes.
-        self._connection.shut()
-        if free:
-            self._connection.close()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            last = self._closing and not self._users
-        if last:
-            self._connection.close()
+        self._connection.close()
 
 
 def refusal(sandbox_id: str, message: str) -> SandboxError:

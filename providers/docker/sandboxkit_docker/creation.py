@@ -11,17 +11,18 @@ from typing import Any, Literal
 
 import attrs
 
+from sandboxkit import bookkeeping as books
+from sandboxkit.commandcheck import answer, no_program, question
 from sandboxkit.errors import (
     IdempotencyConflict,
     ImageNotFound,
-    InvalidSpec,
     ProviderError,
     ProviderUnavailable,
     SandboxError,
     Unsupported,
 )
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
-from sandboxkit_docker import describe, keepalive
+from sandboxkit_docker import describe
 from sandboxkit_docker import labels as marks
 from sandboxkit_docker import spec as mapping
 from sandboxkit_docker.containers import inspect, output, remove, set_modes
@@ -139,7 +140,7 @@ class Creation:
             time.sleep(0.05)
 
     def _is_mine(self, found: Mapping[str, Any]) -> bool:
-        return (found["Config"].get("Labels") or {}).get(marks.ATTEMPT) == self._attempt
+        return (found["Config"].get("Labels") or {}).get(books.ATTEMPT) == self._attempt
 
     def _checkpoint(self) -> None:
         if self._state == "abandoned":
@@ -251,19 +252,18 @@ class Creation:
 
     def _check_command(self, container: str, program: str) -> None:
         """Refuse a command that cannot be run: the keep-alive starts it, the daemon knows nothing of it."""
-        refused = InvalidSpec(f"the image has no program {program!r} that could be run as the sandbox's command")
         for _ in range(CHECKS):
             self._checkpoint()
-            said = output(self.daemon, container, (*keepalive.CHECK, program), until=self.until)
-            if said == b"no\n":
-                raise refused
-            if said == b"yes\n":
+            runs = answer(output(self.daemon, container, question(program), until=self.until))
+            if runs is False:
+                raise no_program(program)
+            if runs:
                 return
             # The check died with a sandbox that ends, or came too late: how that ended tells whether it began.
             state = (inspect(self.daemon, container, until=self.until) or {}).get("State", {})
             if not state.get("Running"):
                 if state.get("ExitCode") in (126, 127):
-                    raise refused
+                    raise no_program(program)
                 return
             time.sleep(0.05)
 
@@ -294,7 +294,7 @@ class Creation:
             # Its time is up: it can run nothing any more, and its key may be used again.
             remove(self.daemon, found.id, until=self.until)
             raise _Vanished
-        if labels.get(marks.FINGERPRINT) != self.request.fingerprint:
+        if labels.get(books.FINGERPRINT) != self.request.fingerprint:
             raise IdempotencyConflict(
                 f"the idempotency key {self.request.key!r} is in use by sandbox {found.id[:12]} with another "
                 "specification; delete that one or take another key"

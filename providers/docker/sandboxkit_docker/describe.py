@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from sandboxkit.bookkeeping import EXPIRES_AT, OWNER
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
-from sandboxkit_docker.labels import CPU, CREATED_AT, EXPIRES_AT, MEMORY, OWNER, user_labels
+from sandboxkit_docker.labels import CPU, CREATED_AT, MEMORY, user_labels
 
 PROVIDER = "docker"
 

@@ -22,15 +22,6 @@ from __future__ import annotations
 
 import math
 
-CHECK = (
-    "/bin/sh",
-    "-c",
-    'set -f;case $1 in */*)[ -f "$1" ]&&[ -x "$1" ];;*)IFS=:;for d in $PATH;do [ -f "$d/$1" ]&&[ -x "$d/$1" ]&&break;'
-    "done;esac&&echo yes||echo no",
-    "sandboxkit",
-)
-"""Run in the sandbox with one more word, the program of the user's command: says whether it can be run."""
-
 RECHECK = 30
 """Seconds after which the clock is read again."""
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 
-PREFIX = "sandboxkit."
-"""Labels that begin so are ours; a user's may not."""
+from sandboxkit.bookkeeping import KEY, OWNER, PREFIX, digest
 
-OWNER = PREFIX + "owner"
-KEY = PREFIX + "key"
-FINGERPRINT = PREFIX + "fingerprint"
-ATTEMPT = PREFIX + "attempt"
-EXPIRES_AT = PREFIX + "expires_at"
 CREATED_AT = PREFIX + "created_at"
 CPU = PREFIX + "cpu"
 MEMORY = PREFIX + "memory_gib"
-VERSION = PREFIX + "version"
 NAMES = PREFIX + "labels"
 
 NAME_PREFIX = "sandboxkit-"
@@ -26,11 +18,6 @@ NAME_PREFIX = "sandboxkit-"
 def container_name(owner: str, key: str) -> str:
     """Give the name by which the daemon itself makes a create idempotent: names are unique there."""
     return NAME_PREFIX + digest(owner, key)
-
-
-def digest(owner: str, key: str) -> str:
-    """Give what name and label hold of a key: the key itself may say more than others should read."""
-    return hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:32]
 
 
 def is_ours(labels: Mapping[str, str] | None, name: str) -> bool:

@@ -7,6 +7,8 @@ import json
 import threading
 from collections.abc import Collection, Mapping
 
+from sandboxkit import bookkeeping as books
+from sandboxkit.connection import TryLater
 from sandboxkit.errors import DeadlineExceeded, ProviderError, SandboxError, SandboxNotFound, SandboxNotRunning
 from sandboxkit.launcher import NO_SCRIPT
 from sandboxkit.model import Capability, Command, CreateRequest, Page, SandboxInfo, Status, TerminalSize
@@ -15,7 +17,7 @@ from sandboxkit.terminals import launch_terminal
 from sandboxkit_docker import describe
 from sandboxkit_docker import labels as marks
 from sandboxkit_docker.channel import DockerChannel
-from sandboxkit_docker.connection import Connection, TryLater, take_connection
+from sandboxkit_docker.connection import DaemonConnection, take_connection
 from sandboxkit_docker.containers import inspect, is_reference, remove
 from sandboxkit_docker.creation import CLEANUP, Creation
 from sandboxkit_docker.daemon import Answer, Daemon
@@ -124,7 +126,7 @@ class DockerProvider(ProviderBase):
 
     def _list(self, labels: Mapping[str, str], statuses: frozenset[Status], until: float | None) -> Page:
         # The daemon takes a label with "=" in its name for another one: those are compared here only.
-        wanted = [marks.OWNER, *(f"{name}={value}" for name, value in labels.items() if "=" not in name)]
+        wanted = [books.OWNER, *(f"{name}={value}" for name, value in labels.items() if "=" not in name)]
         filters = {"label": wanted}
         if statuses:
             filters["status"] = [state for state, status in describe.STATES.items() if status in statuses]
@@ -197,7 +199,7 @@ class DockerProvider(ProviderBase):
 
     def _exec(
         self, sandbox_id: str, argv: tuple[str, ...], user: str | None, tty: bool, until: float | None
-    ) -> tuple[Connection, str]:
+    ) -> tuple[DaemonConnection, str]:
         """Create and start an exec in one go (under asyncio a thread is changed to only once); give its id too."""
         if not self._is_known(sandbox_id):
             sandbox_id = self._get(sandbox_id, until).id
@@ -253,11 +255,11 @@ class DockerProvider(ProviderBase):
             self._known.pop(sandbox_id, None)
 
 
-def _close(started: tuple[Connection, str]) -> None:
+def _close(started: tuple[DaemonConnection, str]) -> None:
     started[0].close()
 
 
-def _close_terminal(started: tuple[Connection, str]) -> None:
+def _close_terminal(started: tuple[DaemonConnection, str]) -> None:
     with contextlib.suppress(OSError, TryLater):
         started[0].send(NO_SCRIPT)
     started[0].close()

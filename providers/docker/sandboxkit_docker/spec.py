@@ -7,23 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sandboxkit import bookkeeping as books
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest, SandboxSpec
 from sandboxkit_docker import keepalive
-from sandboxkit_docker.labels import (
-    ATTEMPT,
-    CPU,
-    CREATED_AT,
-    EXPIRES_AT,
-    FINGERPRINT,
-    KEY,
-    MEMORY,
-    NAMES,
-    OWNER,
-    PREFIX,
-    VERSION,
-    digest,
-)
+from sandboxkit_docker.labels import CPU, CREATED_AT, MEMORY, NAMES
 from sandboxkit_docker.options import DockerOptions, docker_options
 
 GIB = 1 << 30
@@ -76,9 +64,7 @@ def check(spec: SandboxSpec) -> None:
         raise InvalidSpec("docker needs an image: create(image='python:3.12-slim') or connect(..., image=...)")
     if not re.fullmatch(r"[\w.:/@-]+", spec.image, re.ASCII) or spec.image.startswith("-"):
         raise InvalidSpec(f"{spec.image!r} is not the name of an image")
-    for name in spec.labels:
-        if name.startswith(PREFIX):
-            raise InvalidSpec(f"label {name!r}: names that begin with {PREFIX!r} are sandboxkit's own")
+    books.refuse_own(spec.labels)
     if spec.cwd is not None and not spec.cwd.startswith("/"):
         raise InvalidSpec(f"cwd must be an absolute path, not {spec.cwd!r}")
     if spec.ports and spec.network is False:
@@ -106,15 +92,11 @@ def check(spec: SandboxSpec) -> None:
 
 def _labels(request: CreateRequest, attempt: str, now: float) -> dict[str, str]:
     labels = {
-        OWNER: request.owner,
-        KEY: digest(request.owner, request.key),
-        FINGERPRINT: request.fingerprint,
-        ATTEMPT: attempt,
-        EXPIRES_AT: repr(float(request.expires_at)),
+        **books.entries(request, attempt),
+        books.EXPIRES_AT: repr(float(request.expires_at)),
         CREATED_AT: repr(float(now)),
         # A container has its image's labels too: this tells them from the user's.
         NAMES: json.dumps(sorted(request.spec.labels)),
-        VERSION: "1",
     }
     # A listing of the daemon's does not tell the limits.
     if request.spec.cpu is not None:

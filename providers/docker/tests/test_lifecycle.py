@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from sandboxkit_docker import DockerOptions
-from sandboxkit_docker import labels as marks
 from sandboxkit_docker import spec as mapping
 from sandboxkit_docker.daemon import Daemon
 
 import sandboxkit
+from sandboxkit import bookkeeping as books
 from sandboxkit.errors import SandboxNotFound, SandboxNotRunning
 from sandboxkit.model import Status
 from sandboxkit.sync import Client, Sandbox
@@ -62,7 +62,7 @@ def test_a_container_of_an_image_committed_from_a_sandbox_is_foreign(
     ]
     try:
         labels = daemon.request("GET", f"/containers/{made}/json", until=None).body["Config"]["Labels"]
-        assert labels[marks.OWNER] == owner, "a control: it does carry the labels"
+        assert labels[books.OWNER] == owner, "a control: it does carry the labels"
         assert made not in [info.id for info in client.list()]
         assert client.delete(made) is False
     finally:

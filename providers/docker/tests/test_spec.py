@@ -10,6 +10,7 @@ from sandboxkit_docker import DockerOptions, RegistryAuth, describe, keepalive
 from sandboxkit_docker import labels as marks
 from sandboxkit_docker import spec as mapping
 
+from sandboxkit import bookkeeping as books
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest, SandboxSpec, Status
 
@@ -235,7 +236,7 @@ def test_every_state_has_a_status(state: str) -> None:
 
 
 def test_labels_that_others_wrote_do_no_harm() -> None:
-    labels = {marks.OWNER: "o", marks.EXPIRES_AT: "soon", marks.CPU: "", marks.NAMES: "{["}
+    labels = {books.OWNER: "o", books.EXPIRES_AT: "soon", marks.CPU: "", marks.NAMES: "{["}
     info = describe.info_of_inspect(inspect(Config={"Labels": labels}, NetworkSettings=None))
     assert (info.expires_at, info.cpu, info.labels, info.ports) == (None, None, {}, {})
     assert pytest.approx(info.created_at) == 1767323045.123456789

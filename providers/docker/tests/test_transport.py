@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import queue
 import select
 import socket
 import ssl
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 from sandboxkit_docker.channel import DockerChannel
-from sandboxkit_docker.connection import take_connection
+from sandboxkit_docker.connection import DaemonConnection, take_connection
 from sandboxkit_docker.daemon import Daemon
 from sandboxkit_docker.options import ConnectOptions
 
@@ -26,6 +27,8 @@ from sandboxkit.driver import run
 from sandboxkit.errors import (
     AuthenticationFailed,
 )
+from sandboxkit.model import Chunk
+from sandboxkit.provider import Exchange
 from sandboxkit.sync import Sandbox
 from sandboxkit.worlds import BlockingWorld
 
@@ -114,6 +117,21 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@contextlib.contextmanager
+def accepting_one(context: ssl.SSLContext) -> Iterator[tuple[int, queue.Queue[ssl.SSLSocket]]]:
+    """Give a port, and behind it the one connection that it takes."""
+    taken: queue.Queue[ssl.SSLSocket] = queue.Queue()
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+
+        def take() -> None:
+            taken.put(stack.enter_context(context.wrap_socket(listener.accept()[0], server_side=True)))
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        yield listener.getsockname()[1], taken
+        thread.join(20)
+
+
 @pytest.fixture
 def tls(certificate: Path, proxy: Proxy) -> Iterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -183,3 +201,37 @@ def test_what_comes_with_the_answer_to_the_upgrade_is_not_lost(tmp_path: Path, c
         run(channel.close())
         daemon.close()
         thread.join(10)
+
+
+@pytest.mark.parametrize("said", [b"", b"\1\0\0\0\0\0\0\3abc"], ids=["silence", "a frame"])
+def test_a_thread_that_reads_while_its_channel_closes_is_given_no_ciphertext(certificate: Path, said: bytes) -> None:
+    """What it is given are the peer's frames, or that the channel was closed: no bytes and no end of the peer's."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    with accepting_one(server) as (port, peers):
+        context = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+        sock = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+        sock.setblocking(False)
+        connection = DaemonConnection(sock)
+        channel = DockerChannel(BlockingWorld(), connection, "c")
+        got: list[Exchange | Exception] = []
+
+        def read() -> None:
+            try:
+                got.append(run(channel.exchange()))
+            except Exception as exc:  # noqa: BLE001 - what was wrong was a ValueError
+                got.append(exc)
+
+        thread = threading.Thread(target=read)
+        with connection._tls:
+            peers.get(timeout=20).sendall(said)
+            assert not said or select.select([sock], [], [], 20)[0]
+            thread.start()
+            while not connection.users:
+                pass
+            time.sleep(0.05)  # it is about to read, and waits for its turn with OpenSSL
+            run(channel.close())
+        thread.join(20)
+    (one,) = got
+    assert "was closed" in str(one) or (said and one == Exchange(chunks=(Chunk(1, b"abc"),)))
+    assert sock.fileno() == -1

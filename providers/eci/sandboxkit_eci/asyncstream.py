@@ -19,11 +19,11 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from sandboxkit.connection import Connection
 from sandboxkit.errors import ProviderError, ProviderUnavailable
-from sandboxkit.provider import World
+from sandboxkit.provider import Exchange, World
 from sandboxkit_eci.channel import ExecChannel
 from sandboxkit_eci.codec import NO_CODE, Received
-from sandboxkit_eci.connection import Connection
 from sandboxkit_eci.dialing import Endpoint, receive_some, send_all
 from sandboxkit_eci.refusals import refused
 
@@ -141,7 +141,7 @@ class AsyncioChannel(ExecChannel):
 
     def on_time(self) -> None:
         """Do what is due, and come back."""
-        if not self._closing:
+        if not self._connection.closing:
             self._outbox.flush()
             self._arm()
 
@@ -150,10 +150,14 @@ class AsyncioChannel(ExecChannel):
         if not self._outbox.is_empty:
             self._arm()
 
-    def _leave(self) -> None:
-        if not self._outbox.is_empty and not self._closing:
-            self._arm()
-        super()._leave()
+    async def exchange(
+        self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
+    ) -> Exchange:
+        try:
+            return await super().exchange(outgoing, receive=receive, until=until)
+        finally:
+            if not self._outbox.is_empty and not self._connection.closing:
+                self._arm()
 
     async def close(self) -> None:
         if self._timer is not None:

@@ -14,10 +14,10 @@ from typing import Any
 import attrs
 import websocket
 
+from sandboxkit.connection import Connection
 from sandboxkit.errors import DeadlineExceeded, ProviderError, ProviderUnavailable
 from sandboxkit_eci.channel import RECEIVE
 from sandboxkit_eci.codec import NO_CODE, Received
-from sandboxkit_eci.connection import Connection
 from sandboxkit_eci.dialing import Endpoint
 from sandboxkit_eci.refusals import refused
 

@@ -7,15 +7,14 @@ task, no queue. What has not been asked for stays in the kernel and holds the co
 from __future__ import annotations
 
 import contextlib
-import threading
 
 import attrs
 
+from sandboxkit.connection import Connection, TryLater
 from sandboxkit.errors import ProviderError, ProviderUnavailable
 from sandboxkit.model import Chunk
 from sandboxkit.provider import Exchange, World
 from sandboxkit_eci.codec import NO_CODE, Codec, Received
-from sandboxkit_eci.connection import Connection, TryLater
 from sandboxkit_eci.frames import FrameCutter
 from sandboxkit_eci.messages import MessageParser
 from sandboxkit_eci.outbox import Outbox
@@ -62,10 +61,7 @@ class ExecChannel:
     _ended: bool = attrs.field(default=False, init=False)
     _told: bool = attrs.field(default=False, init=False)
     _broken: str = attrs.field(default="", init=False)
-    _closing: bool = attrs.field(default=False, init=False)
     _waiting: set[str] = attrs.field(factory=set, init=False, repr=False)
-    _users: int = attrs.field(default=0, init=False)
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
     # Whether nothing else sends what is left to send: then ``exchange`` waits for that, and pings.
     _alone: bool = attrs.field(init=False, repr=False)
 
@@ -76,21 +72,15 @@ class ExecChannel:
     async def exchange(
         self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
     ) -> Exchange:
-        with self._lock:
-            if self._closing:
-                raise ProviderUnavailable("the channel is closed")
-            self._users += 1
-        try:
+        with self._connection.use():
             return await self._exchange(outgoing, receive, until)
-        finally:
-            self._leave()
 
     async def _exchange(self, outgoing: bytes | memoryview, receive: bool, until: float | None) -> Exchange:
         # A peer that gives or takes without end would never let anybody else run.
         await self._world.breathe()
         sent = 0
         while True:
-            if self._closing:
+            if self._connection.closing:
                 raise ProviderUnavailable("the channel was closed")
             if sent:
                 later = self._outbox.flush()
@@ -137,7 +127,7 @@ class ExecChannel:
 
     def send(self, message: bytes) -> None:
         """Send a message that is no stdin, now or when there is room; nothing happens once the peer has ended."""
-        if not self._closing:
+        if not self._connection.closing:
             self._outbox.message(message)
 
     # -- receiving ------------------------------------------------------------------------------------------------
@@ -206,20 +196,12 @@ class ExecChannel:
     # -- closing --------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        with self._lock:
-            if self._closing:
-                return
-            self._closing = True
+        if not self._connection.retire():
+            return
         try:
             await self._say_goodbye()
         finally:
-            # Freeing a descriptor under someone who waits for it would leave him waiting, or give him another's: he
-            # is woken, and the last one out closes.
-            self._connection.shut()
-            with self._lock:
-                free = not self._users
-            if free:
-                self._connection.close()
+            self._connection.close()
 
     async def _say_goodbye(self) -> None:
         # The peer's answer is not waited for: it says nothing, and would cost each command a round trip.
@@ -228,17 +210,10 @@ class ExecChannel:
         while not self._outbox.is_empty and self._world.now() < until:
             await self._world.sleep(PAUSE)
             self._outbox.flush()
-            if not self._users:
+            if not self._connection.users:
                 # A peer whose process has ended takes no more: that is seen by what it says.
                 with contextlib.suppress(ProviderError):
                     self._receive()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            last = self._closing and not self._users
-        if last:
-            self._connection.close()
 
 
 def joined(chunks: list[Chunk]) -> list[Chunk]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from sandboxkit import bookkeeping as books
+from sandboxkit.commandcheck import answer, no_program, question
 from sandboxkit.errors import (
     DeadlineExceeded,
     IdempotencyConflict,
-    InvalidSpec,
     NoCapacity,
     ProviderError,
     SandboxError,
@@ -24,7 +25,7 @@ from sandboxkit.errors import (
 )
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
 from sandboxkit.retry import retrying
-from sandboxkit_eci import describe, keepalive, starting
+from sandboxkit_eci import describe, starting
 from sandboxkit_eci import tags as marks
 from sandboxkit_eci.api import Body
 from sandboxkit_eci.faults import never_arrived, redacted
@@ -73,7 +74,7 @@ class Creation:
     _unseen: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._key = marks.digest(self.request.owner, self.request.key)
+        self._key = books.digest(self.request.owner, self.request.key)
         self._generation = self.provider.memory.generation(self._key)
 
     # -- making ---------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ class Creation:
         while True:
             group = await self._ask_for(group_id)
             if group is not None:
-                if marks.of_group(group).get(marks.ATTEMPT) == self._attempt:
+                if marks.of_group(group).get(books.ATTEMPT) == self._attempt:
                     return
                 self._unseen = False
                 raise _Taken
@@ -193,21 +194,16 @@ class Creation:
             return Status.STOPPED  # a command that was quick
         error = starting.failure(whole) or starting.failure(group) or ProviderError("the sandbox cannot start")
         if starting.exit_code(whole) in (126, 127) and self.request.spec.command is not None:
-            error = self._no_program(self.request.spec.command[0])
+            error = no_program(self.request.spec.command[0])
         error.message = redacted(error.message, secrets_of(self.request.spec, self.options))
         error.args = (error.message,)
         raise error
 
     async def _check_command(self, group_id: str, program: str) -> None:
         """Refuse a command that cannot be run: the keep-alive starts it, the service knows nothing of it."""
-        argv = (*keepalive.CHECK, program)
-        said = await self._asking(lambda: self.provider.output(group_id, argv, until=self.until))
-        if said.strip() == b"no":
-            raise self._no_program(program)
-
-    @staticmethod
-    def _no_program(program: str) -> SandboxError:
-        return InvalidSpec(f"the image has no program {program!r} that could be run as the sandbox's command")
+        asking = functools.partial(self.provider.output, group_id, question(program), until=self.until)
+        if answer(await self._asking(asking)) is False:
+            raise no_program(program)
 
     # -- asking: a fault that passes is no reason to undo what was made ----------------------------------------------
 
@@ -221,12 +217,12 @@ class Creation:
 
     async def _holder(self) -> Body | None:
         """Give the group that was made with this key, the oldest if a race made two."""
-        api, tags = self.provider.api, {marks.KEY: self._key}
+        api, tags = self.provider.api, {books.KEY: self._key}
         found, _ = await self._asking(lambda: api.groups(tags=tags, until=self.until))
         ours = [
             group
             for group in found
-            if marks.of_group(group).get(marks.KEY) == self._key
+            if marks.of_group(group).get(books.KEY) == self._key
             and marks.is_ours(marks.of_group(group))
             and not self.provider.memory.is_deleted(str(group.get("ContainerGroupId")))
         ]
@@ -254,7 +250,7 @@ class Creation:
             # It can run nothing any more, and its key may be used again.
             await self._asking(lambda: self.provider.remove(found.id, until=self.until))
             raise _Vanished
-        if marks.of_group(holder).get(marks.FINGERPRINT) != self.request.fingerprint:
+        if marks.of_group(holder).get(books.FINGERPRINT) != self.request.fingerprint:
             raise IdempotencyConflict(
                 f"the idempotency key {self.request.key!r} is in use by sandbox {found.id} with another "
                 "specification; delete that one or take another key"
@@ -320,12 +316,12 @@ class Creation:
         until = self.until if until is None else until
         world = self.provider.world
         appears = world.now() + APPEARANCE
-        tags = {marks.KEY: self._key, marks.ATTEMPT: self._attempt}
+        tags = {books.KEY: self._key, books.ATTEMPT: self._attempt}
         while True:
             asking = functools.partial(self.provider.api.groups, tags=tags, until=until, urgent=True)
             found, _ = await retrying(world, asking, until=until)
             for group in found:
-                if marks.of_group(group).get(marks.ATTEMPT) == self._attempt:
+                if marks.of_group(group).get(books.ATTEMPT) == self._attempt:
                     return str(group["ContainerGroupId"])
             if world.now() >= appears or (until is not None and world.now() + 0.2 >= until):
                 return None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sandboxkit import bookkeeping as books
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
 from sandboxkit_eci import tags as marks
 from sandboxkit_eci.options import DEFAULT_CONTAINER
@@ -63,11 +64,11 @@ def info_of_group(group: Mapping[str, Any]) -> SandboxInfo:
         id=str(group.get("ContainerGroupId")),
         provider=PROVIDER,
         status=status_of(str(group.get("Status"))),
-        owner=tags.get(marks.OWNER, ""),
+        owner=tags.get(books.OWNER, ""),
         image=container.get("Image"),
         labels=marks.user_labels(tags),
         created_at=timestamp(group.get("CreationTime")),
-        expires_at=_number(tags.get(marks.EXPIRES_AT)),
+        expires_at=_number(tags.get(books.EXPIRES_AT)),
         cpu=_number(group.get("Cpu")),
         memory_gib=_number(group.get("Memory")),
         details=_details(group, container),

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from sandboxkit.connection import Connection, TryLater
 from sandboxkit.errors import DeadlineExceeded, ProviderError, ProviderUnavailable, SandboxError
 from sandboxkit.provider import World
-from sandboxkit_eci.connection import Connection, TryLater
 from sandboxkit_eci.proxies import LONGEST_ANSWER, Proxy
 
 ATTEMPT = 5.0

@@ -23,15 +23,6 @@ t&if [ $# -gt 0 ];then (exec "$@")&wait $!;exit $?;fi
 while :;do wait $!;command eval 'sleep 1;t&';done
 """
 
-CHECK = (
-    "/bin/sh",
-    "-c",
-    'set -f;case $1 in */*)[ -f "$1" ]&&[ -x "$1" ];;*)IFS=:;for d in $PATH;do [ -f "$d/$1" ]&&[ -x "$d/$1" ]&&break;'
-    "done;esac&&echo yes||echo no",
-    "sandboxkit",
-)
-"""Run in the sandbox with one more word, the program of the user's command: says whether it can be run."""
-
 
 def argv(expires_at: float, command: tuple[str, ...]) -> tuple[str, ...]:
     """Give the container's whole command line; ``expires_at`` in seconds since the epoch, rounded up."""

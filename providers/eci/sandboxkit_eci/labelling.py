@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from sandboxkit import bookkeeping as books
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import SandboxInfo
 from sandboxkit.retry import retrying
@@ -27,9 +28,7 @@ async def relabel(
     """Add or replace labels, and remove others; sandboxkit's own stay. Gives the sandbox as it is then."""
     given = dict(add or {})
     marks.check_labels(given)
-    for name in remove:
-        if name.startswith(marks.PREFIX):
-            raise InvalidSpec(f"label {name!r}: names that begin with {marks.PREFIX!r} are sandboxkit's own")
+    books.refuse_own(remove)
     have = marks.of_group(await provider.group(sandbox_id, until=until))
     after = {name for name in have if name not in remove} | set(given)
     if len(after) > marks.MOST:

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from sandboxkit import bookkeeping as books
 from sandboxkit_eci import describe
 from sandboxkit_eci import tags as marks
 
@@ -46,7 +47,7 @@ class Memory:
         """Note a group of ours that the API described."""
         group_id = str(group.get("ContainerGroupId"))
         before = self._known.get(group_id)
-        key = marks.of_group(group).get(marks.KEY, "")
+        key = marks.of_group(group).get(books.KEY, "")
         self._put(group_id, Known(key, describe.container_name(group), before.made if before else None))
 
     def _put(self, group_id: str, known: Known) -> None:

@@ -6,9 +6,9 @@ import threading
 
 import attrs
 
+from sandboxkit.connection import Connection, TryLater
 from sandboxkit.provider import World
 from sandboxkit_eci.codec import Codec
-from sandboxkit_eci.connection import Connection, TryLater
 from sandboxkit_eci.messages import encode_stdin
 
 PIECE = 1 << 16

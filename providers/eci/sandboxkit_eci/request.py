@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sandboxkit.bookkeeping import digest
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest, SandboxSpec
 from sandboxkit_eci import keepalive
 from sandboxkit_eci.options import ConfigFiles, EciOptions, Mount, NfsVolume
 from sandboxkit_eci.sizes import sized
-from sandboxkit_eci.tags import digest, tags_of
+from sandboxkit_eci.tags import tags_of
 
 LONGEST_NAME = 128
 LONGEST_VALUE = 256

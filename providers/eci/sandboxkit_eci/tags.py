@@ -6,33 +6,20 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sandboxkit.bookkeeping import CURRENT, EXPIRES_AT, KEY, OWNER, PREFIX, VERSION, entries, refuse_own
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest
 from sandboxkit_eci.options import DEFAULT_CONTAINER
 
-PREFIX = "sandboxkit."
-"""Tags that begin so are ours; a user's label may not."""
-
-VERSION = PREFIX + "version"
-OWNER = PREFIX + "owner"
-KEY = PREFIX + "key"
-FINGERPRINT = PREFIX + "fingerprint"
-ATTEMPT = PREFIX + "attempt"
-EXPIRES_AT = PREFIX + "expires_at"
 CONTAINER = PREFIX + "container"
 
-OURS: Mapping[str, str] = {VERSION: "1"}
+OURS: Mapping[str, str] = {VERSION: CURRENT}
 """By this the service is asked for sandboxkit's groups of every owner."""
 
 MOST = 20
 LONGEST_KEY = 64
 LONGEST_VALUE = 128
 _FORBIDDEN = ("aliyun", "acs:", "http://", "https://")
-
-
-def digest(owner: str, key: str) -> str:
-    """Give what names and tags hold of a key: the key itself may say more than others should read."""
-    return hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:32]
 
 
 def token(owner: str, key: str, generation: int) -> str:
@@ -43,11 +30,7 @@ def token(owner: str, key: str, generation: int) -> str:
 def tags_of(request: CreateRequest, attempt: str, container: str = DEFAULT_CONTAINER) -> dict[str, str]:
     """Give all tags of a new group; ``InvalidSpec`` for labels that the service has no room for."""
     own = {
-        **OURS,
-        OWNER: request.owner,
-        KEY: digest(request.owner, request.key),
-        FINGERPRINT: request.fingerprint,
-        ATTEMPT: attempt,
+        **entries(request, attempt),
         EXPIRES_AT: f"{request.expires_at:.6f}",
     }
     if container != DEFAULT_CONTAINER:
@@ -63,9 +46,8 @@ def tags_of(request: CreateRequest, attempt: str, container: str = DEFAULT_CONTA
 
 def check_labels(labels: Mapping[str, str]) -> None:
     """Refuse labels that are sandboxkit's own, or that the service does not take."""
+    refuse_own(labels)
     for name, value in labels.items():
-        if name.startswith(PREFIX):
-            raise InvalidSpec(f"label {name!r}: names that begin with {PREFIX!r} are sandboxkit's own")
         if len(name) > LONGEST_KEY or len(value) > LONGEST_VALUE:
             raise InvalidSpec(
                 f"label {name[:LONGEST_KEY]!r}: ECI takes names up to {LONGEST_KEY} and values up to "

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 
 from sandboxkit.errors import ProviderError, ProviderUnavailable, Throttled
+from sandboxkit.provider import World
 
 from .channels import Go, holds_secret, open_and_close
-from .endpoints import bare_server
+from .endpoints import PATIENCE, bare_server, read_head
 
 pytestmark = pytest.mark.usefixtures("dead_proxy")
 
@@ -50,3 +52,23 @@ def test_an_answer_that_is_no_websocket_is_a_typed_error_without_the_address(go:
     assert "127.0.0.1" in str(caught.value)
     assert not holds_secret(caught.value)
     assert not isinstance(caught.value, Throttled) or caught.value.retry_after == 7.0
+
+
+def test_a_refused_handshake_does_not_wait_for_the_peer_to_hang_up(go: Go) -> None:
+    """Proxies keep a connection open behind an answer; closing it from here waits for nothing."""
+    told = threading.Event()
+
+    def talk(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(ANSWERS["expired"][0])
+        told.wait(PATIENCE)
+
+    async def scenario(world: World) -> None:
+        until = world.now() + PATIENCE / 2
+        with pytest.raises(ProviderUnavailable, match="403"):
+            await open_and_close(world, served.uri, until=until)
+        assert world.now() < until
+
+    with bare_server(talk) as served:
+        go(scenario)
+        told.set()

@@ -15,10 +15,11 @@ from alibabacloud_eci20180808 import models
 from sandboxkit_eci import AcrRegistry, ConfigFiles, EciOptions, EmptyDir, NfsVolume, RegistryCredential, keepalive
 from sandboxkit_eci.request import create_request, flat, secrets_of
 from sandboxkit_eci.sizes import sized
-from sandboxkit_eci.tags import digest, is_ours, tags_of, token, user_labels
+from sandboxkit_eci.tags import is_ours, tags_of, token, user_labels
 
 import sandboxkit
 from sandboxkit import SandboxSpec
+from sandboxkit.bookkeeping import digest
 from sandboxkit.model import CreateRequest
 
 NOW = 1_000_000.0

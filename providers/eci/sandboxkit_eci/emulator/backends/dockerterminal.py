@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import attrs
-from sandboxkit_docker.connection import Connection, take_connection
+from sandboxkit_docker.connection import DaemonConnection, take_connection
 from sandboxkit_docker.daemon import Daemon
 from sandboxkit_docker.faults import failure
 from sandboxkit_docker.provider import DockerProvider
@@ -154,7 +154,7 @@ async def open_terminal(
     return terminal
 
 
-def _exec(daemon: Daemon, sandbox_id: str, argv: tuple[str, ...], until: float) -> tuple[Connection, str]:
+def _exec(daemon: Daemon, sandbox_id: str, argv: tuple[str, ...], until: float) -> tuple[DaemonConnection, str]:
     body = {
         "AttachStdin": True,
         "AttachStdout": True,
