@@ -22,7 +22,7 @@ from sandboxkit_eci.outbox import Outbox
 PING_INTERVAL = 20.0
 """Seconds between pings: ECI closes an exec that was silent for about 60."""
 
-RECEIVE = 1 << 18
+RECEIVE = 1 << 19
 """Bytes taken from the kernel at once."""
 
 MANY = 256
@@ -53,8 +53,10 @@ class ExecChannel:
     _connection: Connection
     _codec: Codec = attrs.field(repr=False)
     _ping_interval: float = PING_INTERVAL
-    # What has arrived and is not yet parsed; to begin with, what came right behind the handshake.
-    _rest: memoryview = attrs.field(default=memoryview(b""), converter=memoryview, repr=False)
+    # What came right behind the handshake.
+    _early: bytes = attrs.field(default=b"", repr=False)
+    # What has arrived and is not yet parsed.
+    _rest: memoryview = attrs.field(init=False, repr=False)
     _cutter: FrameCutter = attrs.field(factory=FrameCutter, init=False, repr=False)
     _parser: MessageParser = attrs.field(factory=MessageParser, init=False, repr=False)
     _outbox: Outbox = attrs.field(init=False, repr=False)
@@ -66,6 +68,7 @@ class ExecChannel:
     _alone: bool = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self._rest, self._early = memoryview(self._early), b""
         self._outbox = Outbox(self._world, self._connection, self._codec, self._ping_interval)
         self._alone = self._world.name == "blocking"
 

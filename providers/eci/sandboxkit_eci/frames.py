@@ -85,4 +85,5 @@ def header_size(head: bytes) -> int:
     """Give how long the header is that begins so, as far as that can be told."""
     if len(head) < 2:
         return 2
-    return 2 + {126: 2, 127: 8}.get(head[1] & 0x7F, 0) + (4 if head[1] & MASKED else 0)
+    short = head[1] & 0x7F
+    return (2 if short < 126 else 4 if short == 126 else 10) + (4 if head[1] & MASKED else 0)
