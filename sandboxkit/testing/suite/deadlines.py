@@ -52,7 +52,7 @@ class Deadlines:
 
     @promise("L7", "X11", delta=True)
     async def test_the_deadline_holds_when_the_client_is_dead(self, stage: Stage, client: AsyncClient) -> None:
-        with stage.child(acts.create, stage.spec(ttl=3.0)) as child:
+        with stage.child(acts.create, stage.spec(ttl=5.0)) as child:
             assert child.line() == "creating"
             sandbox_id = child.line()
             child.kill()
