@@ -1,7 +1,7 @@
 """The websocket protocol as websocket-client speaks it, for the blocking world.
 
-The library does the handshake over the connection and then parses frames out of bytes that it is handed: it waits for
-a socket in ways of its own (no deadline over a whole handshake, no receiving while it sends).
+The library does the handshake over the connection and then parses the frames that it is handed: it waits for a socket
+in ways of its own (no deadline over a whole handshake, no receiving while it sends).
 """
 
 from __future__ import annotations

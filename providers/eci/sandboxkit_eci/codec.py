@@ -26,7 +26,7 @@ class Codec(Protocol):
     """One side of one websocket, after its handshake."""
 
     def feed(self, data: memoryview) -> Received:
-        """Take the peer's next bytes, split anywhere."""
+        """Take the next of the peer's frames that are no whole binary messages, split anywhere."""
         ...
 
     def message(self, data: bytes) -> bytes:
