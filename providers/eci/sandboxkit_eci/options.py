@@ -98,7 +98,8 @@ class EciOptions:
     ``gpu`` needs an instance type that has them.
 
     ``run_as_user``, ``run_as_group``, ``read_only_root`` and ``capabilities`` (``NET_ADMIN``) are the container's
-    security context. ``termination_grace`` is the seconds between SIGTERM and SIGKILL where a delete is not forced.
+    security context. ``termination_grace`` is the seconds between SIGTERM and SIGKILL where a container is ended
+    without force, as by another client's delete: sandboxkit's own deletes are forced and give none.
     ``hide_env`` keeps environment values out of what the API tells of a group. ``dns`` maps ``NameServer``,
     ``Search`` and ``Option`` as in the API.
 
