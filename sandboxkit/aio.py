@@ -51,6 +51,22 @@ class _Call(Generic[T]):
             threading.Thread(target=self.undo, args=there, name="sandboxkit-undo").start()
 
 
+@attrs.define(eq=False)
+class LoopEvent:
+    """What happens once on a loop."""
+
+    _happened: asyncio.Future[None]
+
+    def set(self) -> None:
+        if not self._happened.done():
+            self._happened.set_result(None)
+
+    async def wait(self, *, until: float | None) -> bool:
+        limit = None if until is None else max(0.0, until - time.monotonic())
+        await asyncio.wait({self._happened}, timeout=limit)
+        return self._happened.done()
+
+
 class AsyncioWorld:
     """See :class:`sandboxkit.provider.World`; belongs to the loop that it was first used on."""
 
@@ -59,6 +75,7 @@ class AsyncioWorld:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pools: dict[bool, ThreadPoolExecutor] = {}
+        self._beside: set[asyncio.Task[None]] = set()
 
     def now(self) -> float:
         return time.monotonic()
@@ -168,10 +185,23 @@ class AsyncioWorld:
             raise asyncio.CancelledError  # delayed, not lost: the work may be part of what would go on otherwise
         return result
 
-    def lock(self) -> asyncio.Lock:
-        return asyncio.Lock()
+    def event(self) -> LoopEvent:
+        return LoopEvent(self.loop().create_future())
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], object]:
+        loop = self.loop()
+
+        def begin() -> None:
+            task = loop.create_task(work())
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
+
+        return loop.call_later(seconds, begin).cancel
 
     async def close(self) -> None:
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         # Threads end with their calls, each at its own deadline; waiting for them would block the loop.
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)

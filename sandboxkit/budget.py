@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from io import BytesIO
 
 import attrs
 
@@ -16,7 +17,8 @@ class HeadTail:
 
     limit: int | None
     dropped: int = attrs.field(default=0, init=False)
-    _head: list[bytes] = attrs.field(factory=list, init=False, repr=False)
+    # Grown in place and given without a copy: pieces that are joined at the end would be in memory twice.
+    _head: BytesIO = attrs.field(factory=BytesIO, init=False, repr=False)
     _tail: deque[bytes] = attrs.field(factory=deque, init=False, repr=False)
     _room: int = attrs.field(init=False)
     _tail_size: int = attrs.field(default=0, init=False)
@@ -27,11 +29,11 @@ class HeadTail:
     def add(self, data: bytes) -> None:
         """Take the next piece."""
         if self.limit is None:
-            self._head.append(data)
+            self._head.write(data)
             return
         if self._room:
-            self._head.append(data[: self._room])
-            data, self._room = data[self._room :], self._room - len(self._head[-1])
+            taken = self._head.write(data[: self._room])
+            data, self._room = data[taken:], self._room - taken
         if not data:
             return
         self._tail.append(data)
@@ -47,7 +49,7 @@ class HeadTail:
         """Give what was kept, head and tail joined, and how many bytes were left out between them."""
         tail = b"".join(self._tail)
         over = 0 if self.limit is None else max(0, len(tail) - self.limit // 2)
-        return b"".join(self._head) + tail[over:], self.dropped + over
+        return self._head.getvalue() + tail[over:], self.dropped + over
 
 
 @attrs.define(eq=False)

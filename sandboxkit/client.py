@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -15,10 +15,11 @@ import attrs
 from sandboxkit import capabilities
 from sandboxkit.bookkeeping import refuse_own
 from sandboxkit.commands import check_env
-from sandboxkit.errors import InvalidCommand, InvalidSpec, SandboxNotFound
+from sandboxkit.errors import InvalidCommand, InvalidRequest, InvalidSpec, SandboxNotFound
+from sandboxkit.kinds import words
 from sandboxkit.model import Capability, CreateRequest, SandboxInfo, SandboxSpec, Status
 from sandboxkit.opening import Opening
-from sandboxkit.provider import SandboxProvider
+from sandboxkit.provider import KeepsWarm, SandboxProvider
 from sandboxkit.retry import retrying
 from sandboxkit.sandbox import CLEANUP_LIMIT, INFO_LIMIT, AsyncSandbox, check_ttl
 
@@ -27,6 +28,9 @@ CREATE_LIMIT = 600.0
 
 HALF_MADE = 120.0
 """Seconds after which ``gc`` takes a sandbox that is still being created for one whose creator died."""
+
+REMEMBERED = 10_000
+"""Deleted sandboxes that a client keeps out of its listings, the latest: no backend's list is behind by so many."""
 
 _KEY = re.compile(r"[!-~]{1,128}\Z")
 
@@ -38,7 +42,8 @@ class AsyncClient:
     provider: SandboxProvider
     owner: str
     image: str | None = None
-    _deleted: set[str] = attrs.field(factory=set, init=False, repr=False)
+    # An OrderedDict drops its oldest in one step, so that threads share it without a lock.
+    _deleted: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False, repr=False)
 
     @property
     def capabilities(self) -> Mapping[str, Capability]:
@@ -111,6 +116,9 @@ class AsyncClient:
 
     def _check(self, spec: SandboxSpec) -> None:
         check_ttl(spec.ttl)
+        for name, text in (("image", spec.image), ("cwd", spec.cwd), ("user", spec.user)):
+            if text is not None and (not isinstance(text, str) or not text or "\0" in text):
+                raise InvalidSpec(f"{name} is text and not empty, not {text!r}")
         try:
             check_env(spec.env)
         except InvalidCommand as exc:
@@ -121,10 +129,7 @@ class AsyncClient:
         for port in spec.ports:
             if not isinstance(port, int) or not 0 < port < 65536:
                 raise InvalidSpec(f"ports are numbers from 1 to 65535, not {port!r}")
-        for key, value in spec.labels.items():
-            if not isinstance(key, str) or not isinstance(value, str) or not key:
-                raise InvalidSpec(f"labels are text by text; {key!r} is not")
-        refuse_own(spec.labels)
+        refuse_own(_check_labels(spec.labels))
         wanted = {
             "image": spec.image is not None,
             "command": spec.command is not None,
@@ -152,18 +157,26 @@ class AsyncClient:
         return await retrying(world, lambda: self.provider.get(sandbox_id, until=until), until=until)
 
     def list(
-        self, *, labels: Mapping[str, str] | None = None, status: Status | Collection[Status] | None = None
+        self,
+        *,
+        labels: Mapping[str, str] | None = None,
+        status: Status | str | Collection[Status | str] | None = None,
     ) -> AsyncListing:
         """Iterate over every owner's sandboxes, page by page: all ``labels`` must match, any ``status`` may (L4)."""
-        statuses = (status,) if isinstance(status, Status | str) else tuple(status or ())
-        return AsyncListing(self, dict(labels or {}), frozenset(Status(s) for s in statuses))
+        statuses = words(status)
+        if not isinstance(statuses, tuple):
+            statuses = (statuses,)  # refused by what it is
+        return AsyncListing(self, dict(_check_labels(labels or {})), frozenset(map(_status, statuses)))
 
     async def delete(self, sandbox_id: str) -> bool:
         """Delete a sandbox and wait until it is gone; ``False`` if there was nothing to delete (L5)."""
         world = self.provider.world
         until = world.now() + CLEANUP_LIMIT
+        await self.cool(sandbox_id)
         removed = await retrying(world, lambda: self.provider.delete(sandbox_id, until=until), until=until)
-        self._deleted.add(sandbox_id)
+        self._deleted[sandbox_id] = None
+        if len(self._deleted) > REMEMBERED:
+            self._deleted.popitem(last=False)
         from sandboxkit.log import logger
 
         logger.info("deleted sandbox %s with provider %s: %s", sandbox_id, self.provider.name, removed)
@@ -177,8 +190,14 @@ class AsyncClient:
             return tuple(found)
         return tuple([info for info in found if await self.delete(info.id)])
 
+    async def cool(self, sandbox_id: str | None = None) -> None:
+        """Close the channels that are kept to a sandbox between commands, or to all; the next command opens one."""
+        if isinstance(self.provider, KeepsWarm):
+            await self.provider.cool(sandbox_id)
+
     async def close(self) -> None:
         """Let go of connections and threads; safe to repeat."""
+        await self.cool()
         await self.provider.close()
         close = getattr(self.provider.world, "close", None)
         if close is not None:
@@ -254,3 +273,19 @@ def fingerprint(spec: SandboxSpec) -> str:
     plain = attrs.asdict(spec, recurse=True)
     plain["options"] = [type(spec.options).__name__, plain["options"]]
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def _check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(labels, Mapping):
+        raise InvalidSpec(f"labels are a mapping, such as {{'NAME': 'value'}}, not {type(labels).__name__}")
+    for key, value in labels.items():
+        if not isinstance(key, str) or not isinstance(value, str) or not key:
+            raise InvalidSpec(f"labels are text by text; {key!r} is not")
+    return labels
+
+
+def _status(value: Status | str) -> Status:
+    try:
+        return Status(value)
+    except ValueError:
+        raise InvalidRequest(f"status is one of {', '.join(Status)}, not {value!r}") from None

@@ -19,6 +19,9 @@ DEFAULT_SHELL = ("/bin/sh", "-c")
 DEFAULT_TERM = "xterm-256color"
 """What kind of terminal a program is told that it has, unless ``env`` says otherwise."""
 
+LONGEST_TIMEOUT = 1e9
+"""Seconds, some 30 years: more than that clocks and sleeps do not take everywhere."""
+
 _MOST_ROWS = 65535
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -56,8 +59,12 @@ def _argv(command: Sequence[Word]) -> tuple[bytes, ...]:
 
 def check_env(env: Mapping[str, str] | None) -> dict[str, bytes]:
     """Check variables for a shell: identifiers as names, 131,071 bytes for ``name=value`` at most."""
-    checked = {}
-    for name, value in (env or {}).items():
+    checked: dict[str, bytes] = {}
+    if env is None:
+        return checked
+    if not isinstance(env, Mapping):
+        raise InvalidCommand(f"env is a mapping, such as {{'NAME': 'value'}}, not {type(env).__name__}")
+    for name, value in env.items():
         if not isinstance(name, str) or not _NAME.match(name):
             raise InvalidCommand(f"environment variable {name!r}: names are letters, digits and underscores")
         data = encode(value, f"the value of environment variable {name}")
@@ -70,15 +77,39 @@ def check_env(env: Mapping[str, str] | None) -> dict[str, bytes]:
     return checked
 
 
+def check_data(data: object, what: str) -> bytes:
+    """Make bytes of text (UTF-8, surrogate escapes kept) or of what holds bytes."""
+    if isinstance(data, str):
+        try:
+            return data.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise InvalidCommand(f"{what} holds a surrogate that is not an escaped byte") from None
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidCommand(f"{what} must be str or bytes, not {type(data).__name__}")
+    return bytes(data)
+
+
 def check_timeout(timeout: float | None) -> float | None:
-    """Check seconds: a positive finite number or ``None``."""
+    """Check seconds: a positive number, at most :data:`LONGEST_TIMEOUT`, or ``None``."""
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise InvalidCommand(f"timeout must be seconds or None, not {timeout!r}")
-    if not 0 < timeout < math.inf:
-        raise InvalidCommand(f"timeout must be a positive, finite number of seconds, not {timeout!r}")
+    if not 0 < timeout <= LONGEST_TIMEOUT:
+        raise InvalidCommand(
+            f"timeout must be a positive number of seconds, at most {LONGEST_TIMEOUT:g}, or None for no timeout, "
+            f"not {timeout!r}"
+        )
     return float(timeout)
+
+
+def check_wait(timeout: float | None) -> float | None:
+    """Check for how many seconds something is waited for: 0 and less only look, ``None`` is for ever."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise InvalidCommand(f"timeout must be seconds or None, not {timeout!r}")
+    return max(0.0, min(float(timeout), LONGEST_TIMEOUT))
 
 
 def check_size(size: TerminalSize | tuple[int, int]) -> TerminalSize:
@@ -113,8 +144,10 @@ def make_command(
         argv = _argv(command)
     else:
         raise InvalidCommand(f"a command is a list of words or a string, not {type(command).__name__}")
-    if isinstance(shell, str | bytes) or not shell:
+    if isinstance(shell, str | bytes) or not isinstance(shell, Sequence) or not shell:
         raise InvalidCommand("shell is a list of words, such as ('bash', '-lc')")
+    if user is not None and (not isinstance(user, str) or not user or "\0" in user):
+        raise InvalidCommand(f"user is a name or a number as text, and not empty, not {user!r}")
     directory = None if cwd is None else encode(cwd, "cwd")
     if directory == b"":
         raise InvalidCommand("cwd is empty; leave it out for the sandbox's own working directory")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.plugins import make_provider
-from sandboxkit.provider import World
+from sandboxkit.provider import KeepsWarm, World
 
 if TYPE_CHECKING:
     from sandboxkit.client import AsyncClient
@@ -26,14 +26,30 @@ def default_owner() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def _keeps_warm(option: object) -> bool:
+    """Tell whether channels are kept between commands: the option, else ``SANDBOXKIT_WARM``, else they are."""
+    if option is None:
+        word = os.environ.get("SANDBOXKIT_WARM") or "1"
+        if word not in ("0", "1"):
+            raise InvalidSpec(f"SANDBOXKIT_WARM is 0 or 1, not {word!r}")
+        return word == "1"
+    if not isinstance(option, bool):
+        raise InvalidSpec(f"warm is True or False, not {option!r}")
+    return option
+
+
 def _client(provider: str | None, world: World, options: dict[str, Any]) -> AsyncClient:
     from sandboxkit.client import AsyncClient
 
     owner = options.pop("owner", None) or default_owner()
     image = options.pop("image", None)
+    warm = _keeps_warm(options.pop("warm", None))
     if not isinstance(owner, str) or (image is not None and not isinstance(image, str)):
         raise InvalidSpec("owner and image are text")
-    client = AsyncClient(make_provider(provider, world, options), owner, image)
+    made = make_provider(provider, world, options)
+    if isinstance(made, KeepsWarm):
+        made.keep_warm(warm)
+    client = AsyncClient(made, owner, image)
     if image is not None:
         client.require("image")
     return client
@@ -44,6 +60,7 @@ def connect(provider: str | None = None, **options: Any) -> Client:
 
     Without a name it is ``SANDBOXKIT_PROVIDER`` or else ``local``; there is no fall-back to another. ``owner``
     (default ``user@host``) labels what is created and is all that ``gc`` touches; ``image`` is the default image.
+    ``warm=False`` (or ``SANDBOXKIT_WARM=0``) opens a channel for each command, where else some are kept to a sandbox.
     All other options are the provider's own. Raises ``ProviderNotFound``, ``InvalidSpec``, ``Unsupported``.
     """
     from sandboxkit.sync import Client

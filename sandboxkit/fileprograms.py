@@ -46,14 +46,16 @@ take(){{ if [ $1 -le 1048576 ];then blocks $1 1;else blocks 65536 $(($1/65536));
 [ $r = 0 ]||blocks $r 1;fi;}}
 """
 
-# Frames on stdin, "<n>\n<n bytes>", go to fd 3; "0\n" commits, anything else or the end of input does not.
+# Frames on stdin, "<n>\n<n bytes>", go to fd 3; "0\n" commits, anything else or the end of input does not. Where all
+# of it came along ($W says so, then it is $B) no process is needed, but for a failure, which a tool is to tell of.
 _FRAMES = (
     TAKE
     + f"""\
-printf +
+if [ "$W" ];then printf %b "$B" >&3||printf %b "$B"|cat >&3||exit 1
+else printf +
 while :;do IFS= read -r n||exit {STOPPED}
 case $n in 0)break;;''|*[!0-9]*)exit {STOPPED};;esac
-take $n;done
+take $n;done;fi
 exec 3>&-
 """
 )
@@ -68,7 +70,7 @@ writable(){ [ -f "$p" ]&&{ :;} >>"$p";} 2>/dev/null
 # (SIGPIPE: the client is gone, and nobody reads that the file is open).
 WRITE = (
     START
-    + 'p=$1 t=$2 m=$3 T=$4\n[ -d "$p" ]&&die EISDIR\n'
+    + 'p=$1 t=$2 m=$3 T=$4 W=${5+1} B=$5\n[ -d "$p" ]&&die EISDIR\n'
     + _RESOLVE
     + "D=${p%/*}/\n"
     + PARENTS
@@ -98,12 +100,15 @@ mv -f -T "$t" "$p"||{{ writable&&die {NOT_ATOMIC};exit 1;}}
 trap - EXIT
 """
 )
-"""``path temporary mode|'' mtime|''``: write atomically what comes in frames, making parents, following symlinks."""
+"""``path temporary mode|'' mtime|'' [content]``: write atomically what comes in frames, making parents.
+
+Symlinks are followed. A ``content``, for ``printf %b``, takes the frames' place.
+"""
 
 # The fd stays on whatever the path named when it was opened: a device, a FIFO, a mounted file.
 WRITE_IN_PLACE = (
     START
-    + 'p=$1 m=$2\n[ -d "$p" ]&&die EISDIR\nD=${p%/*}/\n'
+    + 'p=$1 m=$2 W=${4+1} B=$4\n[ -d "$p" ]&&die EISDIR\nD=${p%/*}/\n'
     + PARENTS
     + """\
 [ -z "$m" ]||umask 077
@@ -112,7 +117,7 @@ if [ "$3" ];then command exec 3>>"$p";else command exec 3>"$p";fi||{ dd if=/dev/
     + _FRAMES
     + '[ -z "$m" ]||chmod "$m" "$p"||exit 1\n'
 )
-"""``path mode|'' append|''``: write or append in place what comes in frames, making parents."""
+"""``path mode|'' append|''``: write or append in place what comes in frames, or ``content``, making parents."""
 
 DISCARD = START + "p=$1 t=$2\n" + _RESOLVE + 'rm -f "${p%/*}/$t"\n'
 """``path temporary``: remove what a killed :data:`WRITE` may have left."""
@@ -120,17 +125,25 @@ DISCARD = START + "p=$1 t=$2\n" + _RESOLVE + 'rm -f "${p%/*}/$t"\n'
 READ = (
     START
     + """\
-p=$1 o=$2 n=$3
+p=$1 o=$2 n=$3 m=$4
 [ -d "$p" ]&&die EISDIR
-if [ "$4" ]&&[ -f "$p" ];then s=$(stat -L -c %s "$p")||exit 1
-s=$((s-o));[ "$n" ]&&[ $n -lt $s ]&&s=$n;[ $s -gt $4 ]&&die EFBIG;fi
+fits(){ [ -f "$p" ]||return 0;s=$(stat -L -c %s "$p")||exit 1
+s=$((s-o));[ "$n" ]&&[ $n -lt $s ]&&s=$n;[ $s -gt $m ]&&die EFBIG;return 0;}
+w=;[ "$m" ]&&if [ "$n" ]||[ $o != 0 ]||[ $m -lt 65536 ];then fits;else w=1;fi
+exec 3>&1
 { printf +
-if [ "$n" ];then exec dd bs=65536 iflag=skip_bytes,count_bytes,fullblock skip=$o count=$n
+if [ "$w" ];then r=$(dd bs=65536 count=1 iflag=fullblock 2>&1 >&3)||{ printf '%s\n' "$r" >&2;exit 1;}
+case $r in "1+0 "*);;*)exit 0;;esac
+fits;exec cat
+elif [ "$n" ];then exec dd bs=65536 iflag=skip_bytes,count_bytes,fullblock skip=$o count=$n
 elif [ $o != 0 ];then exec dd bs=65536 iflag=skip_bytes skip=$o;else exec cat;fi;} <"$p"
 cat "$p" >/dev/null&&die EIO;exit 1
 """
 )
-"""``path offset length|'' limit|''``: ``+``, then the bytes; ``EFBIG`` if they are known to be too many."""
+"""``path offset length|'' limit|''``: ``+``, then the bytes; ``EFBIG`` if they are known to be too many.
+
+Of a whole file the first 64 KiB are sent without asking for its size: a small one costs one process.
+"""
 
 _STAT = "stat -c '%f %s %Y %u %g"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from io import BytesIO
 from typing import Self
 
 import attrs
@@ -83,7 +84,7 @@ class ShellReader:
 
     async def read(self, size: int = -1) -> bytes:
         """Give exactly ``size`` bytes, fewer only at the end of the file; all that is left for -1."""
-        parts: list[bytes] = []
+        content = BytesIO()
         left = size
         while left and (self._waiting or await self._more()):
             if not self._waiting:
@@ -92,6 +93,6 @@ class ShellReader:
             if 0 <= left < len(piece):
                 self._waiting.appendleft(piece[left:])
                 piece = piece[:left]
-            parts.append(piece)
+            content.write(piece)
             left -= len(piece) if size >= 0 else 0
-        return b"".join(parts)
+        return content.getvalue()

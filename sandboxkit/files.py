@@ -26,6 +26,8 @@ FileData = bytes | bytearray | memoryview | str
 def _bytes(data: FileData) -> bytes | memoryview:
     if isinstance(data, str):
         return data.encode()
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidRequest(f"what is written must be str or bytes, not {type(data).__name__}")
     if isinstance(data, memoryview):
         return data.cast("B") if data.c_contiguous else bytes(data)
     return memoryview(data) if isinstance(data, bytearray) else data

@@ -17,6 +17,9 @@ from sandboxkit.provider import SandboxProvider
 FRAME = 1 << 19
 """Bytes that a writer gathers into one frame: each costs the sandbox a process."""
 
+SMALL = 2048
+"""Bytes that may come along with the program itself."""
+
 JOINED = 1 << 16
 """Up to this many bytes, a frame's head and end are joined to it, for fewer messages of the backend's."""
 
@@ -147,8 +150,8 @@ class ShellWriter:
 
     async def write_all(self, data: bytes | memoryview) -> None:
         """Write the whole file in one go, without a block, and without waiting for the file to open."""
-        program = await self._start()
         view = memoryview(data)
+        program = await self._start(bytes(view) if len(view) <= SMALL else None)
         try:
             while len(view) > LARGE_FRAME:
                 await self._send_frame(program, view[:LARGE_FRAME])
@@ -161,7 +164,7 @@ class ShellWriter:
             raise
         await program.close()
 
-    async def _start(self) -> Program:
+    async def _start(self, content: bytes | None = None) -> Program:
         if self._program is not None:
             raise InvalidRequest("a writer is entered once; open_write gives another")
         if names_directory(self.path):
@@ -175,7 +178,14 @@ class ShellWriter:
         else:
             text, args = WRITE_IN_PLACE, (path, mode, b"1" if self.append else b"")
         self._program = await start_program(
-            self.provider, self.sandbox_id, self._doing, text, args, stdin="raw", patience=self.patience
+            self.provider,
+            self.sandbox_id,
+            self._doing,
+            text,
+            args,
+            stdin="raw",
+            content=content,
+            patience=self.patience,
         )
         return self._program
 

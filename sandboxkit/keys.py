@@ -29,7 +29,7 @@ def session_name(name: str | None) -> str:
 
 def key_names(keys: str | Sequence[str]) -> tuple[bytes, ...]:
     """Check named keys: one, or a sequence."""
-    names = (keys,) if isinstance(keys, str) else tuple(keys)
+    names = (keys,) if isinstance(keys, str) or not isinstance(keys, Sequence) else tuple(keys)
     for name in names:
         if not isinstance(name, str) or not _KEY.match(name):
             raise InvalidRequest(

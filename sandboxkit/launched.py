@@ -32,6 +32,9 @@ FRAME = 1 << 18
 ABANDON_LIMIT = 3.0
 """Seconds that undoing an interrupted start may take."""
 
+GONE, LEFT = 3, 4
+"""Codes that a kill script ends with: nothing of the tree is left, or something could not be ended."""
+
 KILLS = 3
 """Times that a kill is tried whose answer does not come."""
 
@@ -89,6 +92,11 @@ class LaunchedProcess:
         if self._failure is not None or (self._script_left and not self._interrupted):
             return False
         return None
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether all of its script went: the least that it takes to run."""
+        return not self._script_left
 
     @property
     def report(self) -> Report | None:
@@ -206,7 +214,7 @@ class LaunchedProcess:
     def _make_report(self, fields: tuple[bytes, ...]) -> Report:
         if self._failure is not None:
             return self._failure
-        code, watchdog = (int(field) for field in fields)
+        code, watchdog = (int(field) for field in fields[:2])
         if code == 126 and self._arguments_refused():
             return Report(failure="arguments", errno=errno.E2BIG)
         fired = watchdog in (3, 4)
@@ -244,7 +252,7 @@ class LaunchedProcess:
                     break
         except SandboxError:
             return None
-        gone = {3: True, 4: False}.get(code or 0)
+        gone = {GONE: True, LEFT: False}.get(code or 0)
         # A launcher that never said where it is may not have marked itself when the scan looked for it.
         return None if self._place is None else gone
 
@@ -285,8 +293,10 @@ class LaunchedProcess:
 
     async def abandon(self) -> None:
         """End what was started of it, and let go."""
-        await self.kill(until=self.provider.world.now() + ABANDON_LIMIT)
-        await self.close()
+        try:
+            await self.kill(until=self.provider.world.now() + ABANDON_LIMIT)
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         await self.channel.close()

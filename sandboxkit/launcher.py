@@ -54,20 +54,30 @@ SET_MARK = "__k(){ ulimit -S -x $1 2>/dev/null||ulimit -S -w $1; }"
 
 # $M: the launcher's mark, $S: its session or "x", $B: its start time, $A: whether to end the launcher too. Reads with
 # builtins only. A name in /proc/PID/stat may hold anything, so the fields are counted from the last ") ". Zombies
-# keep their limits: skip them. What is older than the launcher ($__o) is looked at once only, since shells read byte
-# by byte. A command may have stopped its launcher, which must go on to report: SIGCONT. What may not be killed is a
-# hit all the same: it is not gone.
+# keep their limits: skip them, unless they have threads that live. What is older than the launcher ($__o) is looked
+# at once only, since shells read byte by byte. A command may have stopped its launcher, which must go on to report:
+# SIGCONT. What may not be killed is a hit all the same: it is not gone. A process that lives for a millisecond is
+# gone before a scan gets to it, and its child is not in the list: so where new pids were given out meanwhile, the
+# newest are looked at again and again. The kernel tells the last one; where it does not, that is 0 at all times.
+# Files are read to their end: of a process that ends meanwhile, bash takes what is left for the next file's.
 SCAN = """\
-__o=' ';__scan(){ for __p in [0-9]*;do case $__o in *" $__p "*)continue;;esac
-__l=;read -r __l <$__p/stat||continue;set -- ${__l##*) }
-case ${1:-?} in Z|X|x)continue;;esac
-[ "${20:-$B}" -ge $B ]||{ __o="$__o$__p ";continue;}
-__v=;while read -r __a __b __c __v __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;__v=;done <$__p/limits
-case $__v in $((M+1)));;$M)kill -CONT $__p;[ "$A" ]||continue;;'')continue;;*)[ "${4:-0}" = "$S" ]||continue;;esac
-kill -KILL $__p;__hit=1;done; }
+__o=' ';__one(){ __l=;read -r __l <$1/stat||return;__p=$1;set -- ${__l##*) }
+case ${1:-?} in Z|X|x)[ ${18:-0} -gt 1 ]||return;;esac
+[ "${20:-$B}" -ge $B ]||{ __o="$__o$__p ";return;}
+__v=;while read -r __a __b __c __soft __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&__v=$__soft;done <$__p/limits
+case $__v in $((M+1)));;$M)kill -CONT $__p;[ "$A" ]||return;;'')return;;*)[ "${4:-0}" = "$S" ]||return;;esac
+kill -KILL $__p;__hit=1; }
+__newest(){ __new=0;read -r __a __b __c __e __new <loadavg;case $__new in ''|*[!0-9]*)__new=0;;esac; }
+__scan(){ __newest;__seen=$__new;for __p in [0-9]*;do case $__o in *" $__p "*);;*)__one $__p;;esac;done
+__newest;[ $__new = $__seen ]&&return;__turn=0;while [ $__turn -lt 20 ];do __turn=$((__turn+1))
+[ $__seen -le $__new ]&&[ $__seen -gt $((__new-8)) ]||__seen=$((__new-8))
+while [ $__seen -lt $__new ];do __seen=$((__seen+1));__one $__seen;done;__newest;done; }
 __kill(){ cd /proc||return 4;read -r __u __e </proc/uptime;__end=$((${__u%.*}+$1));__z=0
 while [ $__z -lt 10 ];do __hit=;__scan;[ "$__hit" ]&&__z=0||__z=$((__z+1))
 read -r __u __e </proc/uptime;[ ${__u%.*} -gt $__end ]&&return 4;done;return 3; }"""
+
+# A signal with a trap ends a wait before its process has ended.
+AWAIT = "__await(){ while wait $__w;__r=$?;[ $__r -gt 128 ]&&kill -0 $__w;do :;done;}"
 
 TRAPS = b"trap : HUP INT QUIT TERM USR1 USR2 ALRM PIPE\n"
 """So that a command that signals its group does not end its launcher; a handler, as children inherit a disregard."""
@@ -113,42 +123,53 @@ NO_SCRIPT = terminal_frame(b"")
 """What a terminal that was opened in vain is sent: its process waits for a script, and sees no end of input."""
 
 
-def _durations(seconds: float) -> str:
+def durations(seconds: float) -> str:
     """Split a duration into what ``sleep`` takes: whole seconds and a fraction, which old busyboxes refuse."""
     whole = math.floor(seconds)
     fraction = seconds - whole
     return f"{whole}" + (f" {fraction:.3f}" if fraction >= 0.001 else "")
 
 
+WATCHDOG = (
+    "trap 'kill -9 $!;exit' TERM;M=$1 S=$2 B=$3 A=;" + SCAN + "\n"
+    "for __d in $4;do sleep $__d&wait $!||{ sleep 1&wait $!;};done;trap '' TERM;"
+    f"__kill {KILL_SECONDS};exit $?"
+)
+"""``mark session start durations``: ends a command's tree when its time is over.
+
+Its exit status, 3 or 4, says that it fired and whether the tree is gone; anything else that it was told to stop.
+SIGKILL for the sleep, since a child that was forked a moment ago may lose any other to its parent's handler.
+"""
+
+
 def _watchdog(timeout: float) -> bytes:
-    # A session of its own, so that a command that signals its group does not hit it. Its exit status, 3 or 4, says
-    # that it fired and whether the tree is gone; anything else that it was told to stop.
-    # SIGKILL for the sleep, since a child that was forked a moment ago may lose any other to its parent's handler.
-    program = (
-        "trap 'kill -9 $!;exit' TERM;M=$1 S=$2 B=$3 A=;" + SCAN + "\n"
-        "for __d in $4;do sleep $__d&wait $!||{ sleep 1&wait $!;};done;trap '' TERM;"
-        f"__kill {KILL_SECONDS};exit $?"
-    )
+    # A session of its own, so that a command that signals its group does not hit it.
     return (
         b"setsid /bin/sh -c "
-        + quote(program.encode())
+        + quote(WATCHDOG.encode())
         + b" sh $__m $__sid $__start "
-        + quote(_durations(timeout).encode())
+        + quote(durations(timeout).encode())
         + b" 3>&- 4>&- 5<&- 6>&- 7>&-&\n__w=$!\n"
     )
 
 
-def _surroundings(command: Command) -> bytes:
-    lines = b""
-    if command.cwd is not None:
-        path = command.cwd if command.cwd.startswith(b"/") else b"./" + command.cwd
-        lines += (
-            b'__d=%b;cd "$__d"||{ [ -d "$__d" ]&&__e=13||{ [ -e "$__d" ]&&__e=20||__e=2;};'
-            b'printf "%%s" "$__t:W$__e;" >&3;exit 1;}\n' % quote(path)
-        )
-    for name, value in command.env.items():
-        lines += b"export %b=%b\n" % (name.encode(), quote(value))
-    return lines
+def directory(command: Command) -> list[bytes]:
+    """Write, statement by statement, how a shell enters the command's directory, or says why it cannot."""
+    if command.cwd is None:
+        return []
+    path = command.cwd if command.cwd.startswith(b"/") else b"./" + command.cwd
+    return [
+        b'__d=%b;cd "$__d"||{ [ -d "$__d" ]&&__e=13||{ [ -e "$__d" ]&&__e=20||__e=2;};'
+        b'printf "%%s" "$__t:W$__e;" >&3;exit 1;}' % quote(path)
+    ]
+
+
+def environment(command: Command) -> list[bytes]:
+    """Write, statement by statement, how a shell takes the command's environment.
+
+    Nothing of the launcher's may come after them but the execution: a variable may be called like one of its own.
+    """
+    return [b"export %b=%b" % (name.encode(), quote(value)) for name, value in command.env.items()]
 
 
 def is_long(command: Command) -> bool:
@@ -168,7 +189,7 @@ def execution(command: Command) -> bytes:
     words = b" ".join(quote(word) for word in argv)
     # dash runs "--" as a program, bash takes a name that begins with a dash as an option: only env is right.
     via = b"env -- " if argv[0].startswith(b"-") else b""
-    return b'set -- %b\nexec %b"$@"' % (words, via)
+    return b'set -- %b;exec %b"$@"' % (words, via)
 
 
 def _subshell(command: Command) -> bytes:
@@ -177,8 +198,9 @@ def _subshell(command: Command) -> bytes:
     source = {"none": b"</dev/null", "raw": b"<&5"}.get(command.stdin.kind, b"")
     body = (
         b"(__k $((__m+1))\nread -r __l </proc/self/stat\n"
-        + _surroundings(command)
+        + b"".join(line + b"\n" for line in directory(command))
         + b'printf "%s" "$__t:P${__l%% *},$__sid,$__start;" >&3\nexec 3>&- 4>&- 5<&- 8<&- 2>&7 7>&- >&6 6>&-\n'
+        + b"".join(line + b"\n" for line in environment(command))
         + execution(command)
         + b")"
     )
@@ -190,7 +212,8 @@ def _subshell(command: Command) -> bytes:
     return body + source
 
 
-def _feed(length: int) -> bytes:
+def feed(length: int) -> bytes:
+    """Write what passes on exactly so many bytes of stdin."""
     count, rest = divmod(length, BLOCK)
     parts = []
     if count:
@@ -229,22 +252,23 @@ def command_script(command: Command, ticket: Ticket, size: TerminalSize | None =
     watch = _watchdog(command.timeout) if command.timeout is not None else b""
     run = watch + TRAPS + _subshell(command) + b"\n__f $?"
     if command.stdin.kind in ("known", "stream"):
-        pump = _feed(command.stdin.length) if command.stdin.kind == "known" else _PUMP
+        pump = feed(command.stdin.length) if command.stdin.kind == "known" else _PUMP
         run = TRAPS + b"{ " + pump + b";} <&5|{ " + run + b"\n}"
     return b"".join(
         (
             b"{\n__t=%b __m=%d __w= __r=\n" % (ticket.token, ticket.mark),
             b"exec 5<&0 6>&1 7>&2 </dev/null >/dev/null 2>&1\n",
             _OWN_PIPES if size is None else _own_terminal(size),
-            SET_MARK.encode() + b"\n__k $__m\n",
+            SET_MARK.encode() + b"\n__k $__m\n" + AWAIT.encode() + b"\n",
             b"read -r __l </proc/self/stat;set -- ${__l##*) }\n__sid=$4 __start=${20}\n",
             b'[ "$__sid" = $$ ]||__sid=x\n',
             # The watchdog's status is its report, so it is waited for; then both streams get the record.
-            b'__f(){ __s=$1;[ "$__w" ]&&{ kill -TERM $__w;wait $__w;__r=$?;}\n',
+            b'__f(){ __s=$1;[ "$__w" ]&&{ kill -TERM $__w;__await;}\n',
             b"" if size is None else _TERMINAL_END,
             b'printf "%s" "$__t:E$__s,${__r:-0};" >&3;printf "%s" "$__t:E$__s,${__r:-0};" >&4; }\n',
             run,
-            b"\n}\n",
+            # Without a newline: cut short by any byte it is no script.
+            b"\n}",
         )
     )
 
@@ -281,7 +305,7 @@ def hang_up_script(ticket: Ticket) -> bytes:
         b"{\n__s=;exec >/dev/null 2>&1;while read -r __x;do :;done;cd /proc||exit\n"
         b"for __p in [0-9]*;do read -r __l <$__p/stat||continue;set -- ${__l##*) }\n"
         b'[ "$4" = $__p ]||continue;__g=$6 __v=\n'
-        b'while read -r __a __b __c __v __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;__v=;done <$__p/limits\n'
+        b'while read -r __a __b __c __soft __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&__v=$__soft;done <$__p/limits\n'
         b'[ "$__v" = %d ]&&{ __s=$__p;break;};done\n[ "$__s" ]||exit 0\n'
         b'[ "$__g" -gt 1 ]&&{ kill -HUP -$__g;kill -CONT -$__g;}\n'
         b"for __p in [0-9]*;do read -r __l <$__p/stat||continue;set -- ${__l##*) }\n"

@@ -19,6 +19,7 @@ from sandboxkit.provider import (
     FileOperations,
     FileReader,
     FileWriter,
+    KeepsWarm,
     ProcessChannel,
     Report,
     Restartable,
@@ -99,6 +100,14 @@ class LoopProvider:
     async def _abandon(self, channel: ProcessChannel) -> None:
         await channel.kill(until=self._inner.world.now() + ABANDON_LIMIT)
         await channel.close()
+
+    def keep_warm(self, on: bool) -> None:
+        if isinstance(self._inner, KeepsWarm):
+            self._inner.keep_warm(on)
+
+    async def cool(self, sandbox_id: str | None = None) -> None:
+        if isinstance(self._inner, KeepsWarm) and not self._closed:
+            self._thread.run(self._inner.cool(sandbox_id))
 
     def files(self, sandbox_id: str) -> FileOperations:
         return _LoopFiles(self._thread, self._inner.files(sandbox_id))

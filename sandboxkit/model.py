@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import attrs
 
+from sandboxkit.errors import InvalidSpec
+
 DEFAULT_TTL = 3600.0
 """Seconds that a sandbox lives unless told otherwise; never infinite."""
 
@@ -41,11 +43,29 @@ class Status(enum.StrEnum):
     FAILED = "failed"
 
 
-def _strings(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(value)
+def _command(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    # A text is iterable too, letter by letter.
+    words = None if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else tuple(value)
+    if words is not None and not any(words[:1]):
+        raise InvalidSpec("command is empty; leave it out for a sandbox that only waits")
+    if words is None or not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise InvalidSpec(
+            "command is a list of words, such as ['sleep', '600']; ['sh', '-c', text] runs a shell's text"
+        )
+    return words
+
+
+def _ports(value: Iterable[int]) -> tuple[int, ...]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidSpec(f"ports is a list of numbers, not {type(value).__name__}")
+    return tuple(value)
 
 
 def _mapping(value: Mapping[str, str] | None) -> dict[str, str]:
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidSpec(f"env and labels are mappings, such as {{'NAME': 'value'}}, not {type(value).__name__}")
     return dict(value or {})
 
 
@@ -60,7 +80,7 @@ class SandboxSpec:
     """
 
     image: str | None = None
-    command: tuple[str, ...] | None = attrs.field(default=None, converter=_strings, repr=False)
+    command: tuple[str, ...] | None = attrs.field(default=None, converter=_command, repr=False)
     cpu: float | None = None
     memory_gib: float | None = None
     env: Mapping[str, str] = attrs.field(factory=dict, converter=_mapping, repr=False)
@@ -68,7 +88,7 @@ class SandboxSpec:
     ttl: float = DEFAULT_TTL
     cwd: str | None = None
     user: str | None = None
-    ports: tuple[int, ...] = attrs.field(default=(), converter=tuple)
+    ports: tuple[int, ...] = attrs.field(default=(), converter=_ports)
     network: bool | None = None
     options: Any = attrs.field(default=None, repr=False)
 
@@ -126,13 +146,16 @@ class Page:
 class Stdin:
     """How a command's standard input will come.
 
-    ``none``: at end of file from the start. ``known``: exactly ``length`` bytes, then end of file. ``stream``:
-    until ``close_stdin``. ``raw``: the bytes as they are, with no promise of an end: only for a program that
-    knows how much to read.
+    ``none``: at end of file from the start. ``known``: exactly ``length`` bytes, then end of file; ``data`` may hold
+    them already: who takes them with the command takes them again, unused, when they come. ``stream``: until
+    ``close_stdin``. ``raw``: the bytes as they are, with no promise of an end, only for a program that knows how much
+    to read; if it is ``exact``, it has read all of them and no more when it exits with 0.
     """
 
     kind: Literal["none", "known", "stream", "raw"] = "none"
     length: int = 0
+    exact: bool = False
+    data: bytes = attrs.field(default=b"", repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -140,7 +163,10 @@ class Command:
     """A command that has been checked: what to run, and in what surroundings.
 
     Either ``argv`` (run without a shell) or ``text`` (run by ``shell``, whose last word takes a script, like
-    ``("/bin/sh", "-c")``) is set; all of it as bytes. ``timeout`` is in seconds. Nothing of it is in a repr.
+    ``("/bin/sh", "-c")``) is set; all of it as bytes. ``timeout`` is in seconds. ``is_program`` says that ``argv``
+    begins with ``/bin/sh -c`` and a script of the library's, which comes again and again; it may then have a
+    ``content``, which stands for its stdin: who can hand it over as the last argument, in the form of ``printf %b``,
+    without its becoming a process argument, takes the stdin again, unused. Nothing of it is in a repr.
     """
 
     argv: tuple[bytes, ...] | None = attrs.field(default=None, repr=False)
@@ -151,6 +177,8 @@ class Command:
     user: str | None = None
     timeout: float | None = None
     stdin: Stdin = attrs.field(factory=Stdin)
+    is_program: bool = False
+    content: bytes | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen

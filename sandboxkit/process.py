@@ -11,7 +11,7 @@ from typing import Self
 
 import attrs
 
-from sandboxkit.commands import check_size
+from sandboxkit.commands import check_size, check_wait
 from sandboxkit.errors import (
     ArgumentsTooLong,
     CommandError,
@@ -26,6 +26,7 @@ from sandboxkit.errors import (
     WorkingDirectoryError,
 )
 from sandboxkit.model import Chunk, Command, Status, TerminalSize
+from sandboxkit.paths import display
 from sandboxkit.provider import ProcessChannel, Report, SandboxProvider, TerminalChannel
 
 PATIENCE = 0.8
@@ -45,6 +46,8 @@ LOOK_LIMIT = 2.0
 
 RESIZE_LIMIT = 10.0
 """Seconds that giving a terminal another size may take."""
+
+_MOST_SIGNAL = 64
 
 SLICE = 0.25
 """Seconds after which a writer looks again whether it must take output aside itself."""
@@ -157,7 +160,7 @@ class AsyncProcess:
     async def _settle(self, report: Report) -> None:
         self.ended = True
         if report.failure is not None:
-            self.error = _failure(report)
+            self.error = _failure(report, self._command)
         elif report.timed_out:
             # The watchdog runs as the command's user; from outside there may be more power.
             killed = report.killed or await self._kill_tree()
@@ -176,6 +179,9 @@ class AsyncProcess:
         """End a command whose watchdog did not report in time."""
         killed = await self._kill_tree()
         await self._follow(DRAIN_LIMIT, lambda: True)
+        report = self._channel.report
+        if killed is None and report is not None and report.timed_out:
+            killed = report.killed  # a watchdog that was late knows it all the same
         self.ended = True
         self.error = self._timeout(killed)
         await self._channel.close()
@@ -253,7 +259,12 @@ class AsyncProcess:
             await self.advance()
 
     async def write(self, data: bytes | str) -> None:
-        """Send all of ``data`` (text as UTF-8) to its stdin; ``BrokenPipeError`` once it has ended."""
+        """Send all of ``data`` (text as UTF-8) to its stdin; ``BrokenPipeError`` once it has ended.
+
+        Raises ``InvalidCommand`` for one that was spawned without ``stdin=True`` or ``terminal``.
+        """
+        if self._terminal is None and self._command.stdin.kind != "stream":
+            raise InvalidCommand("the command's input is not open; spawn it with stdin=True")
         rest = memoryview(data.encode() if isinstance(data, str) else data).cast("B")
         while rest:
             if self.ended:
@@ -281,7 +292,9 @@ class AsyncProcess:
             await self._terminal.resize(size, until=self._now + RESIZE_LIMIT)
 
     async def signal(self, number: int | _signal.Signals) -> None:
-        """Send a signal to the command's own process; nothing happens once it has ended."""
+        """Send a signal, 1 to 64, to the command's own process; nothing happens once it has ended."""
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _MOST_SIGNAL:
+            raise InvalidCommand(f"a signal is a number from 1 to {_MOST_SIGNAL} or a signal.Signals, not {number!r}")
         until = self._now + KILL_LIMIT
         # One that has not said where it runs cannot be signalled yet.
         await self._follow(KILL_LIMIT, lambda: self._channel.started is None)
@@ -300,9 +313,11 @@ class AsyncProcess:
     async def wait(self, timeout: float | None = None) -> int | None:
         """Wait until it ends and give its exit code, or ``None`` after ``timeout`` seconds; it then runs on.
 
-        Raises what iteration raises at its end: ``CommandTimeout`` at the command's own timeout, ``CommandLost``.
+        With 0 it only looks. Raises what iteration raises at its end: ``CommandTimeout`` at the command's own
+        timeout, ``CommandLost``.
         """
-        until = None if timeout is None else self._now + timeout
+        limit = check_wait(timeout)
+        until = None if limit is None else self._now + limit
         while not self.ended:
             if self._channel.report is not None:
                 await self._settle(self._channel.report)
@@ -330,20 +345,23 @@ class AsyncProcess:
         await self._provider.world.protect(self._close(), until=self._now + KILL_LIMIT + 1.0)
 
     async def _close(self) -> None:
-        await self._kill_tree()
-        self.ended = True
-        await self._channel.close()
+        try:
+            await self._kill_tree()
+        finally:
+            self.ended = True
+            await self._channel.close()
 
 
-def _failure(report: Report) -> CommandError | ArgumentsTooLong:
+def _failure(report: Report, command: Command) -> CommandError | ArgumentsTooLong:
     if report.failure == "arguments":
         return ArgumentsTooLong(
             "the sandbox's kernel refused the total size of arguments and environment; send it on stdin or in a file"
         )
     if report.failure == "cwd":
         words = {2: "does not exist", 20: "is not a directory", 13: "may not be entered"}
+        name = "" if command.cwd is None else f"{display(command.cwd)} "
         return WorkingDirectoryError(
-            f"the command's working directory {words.get(report.errno, 'cannot be entered')}; nothing ran",
+            f"the command's working directory {name}{words.get(report.errno, 'cannot be entered')}; nothing ran",
             errno=report.errno,
         )
     return CommandError(f"the sandbox could not start the command: {report.message}", dispatched=False)

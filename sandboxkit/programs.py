@@ -160,14 +160,19 @@ async def start_program(
     args: Sequence[bytes],
     *,
     stdin: Literal["none", "raw", "stream"] = "none",
+    content: bytes | None = None,
     user: str | None = None,
     patience: float = PATIENCE,
     limit: float | None = None,
 ) -> Program:
-    """Start a program of :mod:`sandboxkit.fileprograms`; ``limit`` is in seconds, for all that it does."""
+    """Start a program of :mod:`sandboxkit.fileprograms`; ``limit`` is in seconds, for all that it does.
+
+    ``content`` is what it will be sent, for a program that takes it as an argument too.
+    """
     now = provider.world.now()
     deadline = None if limit is None else now + limit
-    command = Command(argv=(b"/bin/sh", b"-c", text.encode(), b"sh", *args), user=user, stdin=Stdin(kind=stdin))
+    argv = (b"/bin/sh", b"-c", text.encode(), b"sh", *args)
+    command = Command(argv=argv, user=user, stdin=Stdin(kind=stdin, exact=True), is_program=True, content=content)
     channel = await provider.start_process(
         sandbox_id, command, until=now + patience if deadline is None else min(deadline, now + patience)
     )

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -23,6 +22,7 @@ from sandboxkit.model import Capability, Chunk, Command, CreateRequest, FileInfo
 
 if TYPE_CHECKING:
     from sandboxkit.model import Status
+    from sandboxkit.warm import Pools
 
 T = TypeVar("T")
 
@@ -79,8 +79,27 @@ class World(Protocol):
         """
         ...
 
-    def lock(self) -> AbstractAsyncContextManager[Any]:
-        """Make a lock, entered with ``async with``."""
+    def event(self) -> Event:
+        """Make something to wait for."""
+        ...
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], object]:
+        """Have work done in so many seconds, beside all else; give what calls it off.
+
+        In the blocking world that takes a thread: it is for what nobody else would do in time.
+        """
+        ...
+
+
+class Event(Protocol):
+    """What happens once, and can be waited for."""
+
+    def set(self) -> None:
+        """Let it happen; safe to repeat."""
+        ...
+
+    async def wait(self, *, until: float | None) -> bool:
+        """Wait for it; ``False`` if it has not happened at ``until``."""
         ...
 
 
@@ -363,15 +382,35 @@ class TerminalProvider(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsWarm(Protocol):
+    """Optional: a provider that keeps channels to a sandbox open between commands."""
+
+    def keep_warm(self, on: bool) -> None:
+        """Say whether it may; called before anything else."""
+        ...
+
+    async def cool(self, sandbox_id: str | None = None) -> None:
+        """Let go of the channels that are kept to a sandbox, or to all."""
+        ...
+
+
 class ProviderBase(abc.ABC):
     """Commands and files for any backend that has a lifecycle and can open a byte channel.
 
     Subclasses set ``name`` and implement the abstract methods. ``start_process`` and ``files`` may be overridden
-    only where the backend keeps the same promises better.
+    only where the backend keeps the same promises better. Channels are kept and take one command after another
+    (:mod:`sandboxkit.warm`) unless the client was told otherwise.
     """
 
     name: str = ""
     api_version: int = API_VERSION
+    channel_idle_timeout: float | None = None
+    """Seconds after which the backend closes a channel on which nothing was said; ``None``: it does not.
+
+    Channels that are kept are looked at more often, by ``exchange``: that must say what keeps them, if it is time to.
+    """
+    _pools: Pools | None = None
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -422,10 +461,25 @@ class ProviderBase(abc.ABC):
         """
 
     async def start_process(self, sandbox_id: str, command: Command, *, until: float | None) -> ProcessChannel:
-        """See :class:`SandboxProvider`; here through the launcher."""
+        """See :class:`SandboxProvider`; here through the launcher, over a channel that is kept where there is one."""
         from sandboxkit.launched import launch
 
+        if self._pools is not None:
+            process = await self._pools.start(sandbox_id, command, until=until)
+            if process is not None:
+                return process
         return await launch(self, sandbox_id, command, until=until)
+
+    def keep_warm(self, on: bool) -> None:
+        """See :class:`KeepsWarm`."""
+        from sandboxkit.warm import Pools
+
+        self._pools = Pools(self) if on else None
+
+    async def cool(self, sandbox_id: str | None = None) -> None:
+        """See :class:`KeepsWarm`."""
+        if self._pools is not None:
+            await self._pools.cool(sandbox_id)
 
     def files(self, sandbox_id: str) -> FileOperations:
         """See :class:`SandboxProvider`; here by small shell programs."""

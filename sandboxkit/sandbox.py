@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import attrs
 
-from sandboxkit.commands import DEFAULT_SHELL, DEFAULT_TERM, CommandLike, Word, check_size, make_command
+from sandboxkit.commands import DEFAULT_SHELL, DEFAULT_TERM, CommandLike, Word, check_data, check_size, make_command
 from sandboxkit.errors import CommandFailed, DeadlineExceeded, InvalidCommand, InvalidSpec
 from sandboxkit.execution import execute, start
 from sandboxkit.files import AsyncFiles
@@ -28,6 +28,9 @@ INFO_LIMIT = 30.0
 
 RESTART_LIMIT = 120.0
 """Seconds that a restart may take."""
+
+LONGEST_TTL = 1e9
+"""Seconds, some 30 years: later dates are not known everywhere."""
 
 CLEANUP_LIMIT = 30.0
 """Seconds that a ``with`` block's way out may take to delete its sandbox."""
@@ -91,8 +94,8 @@ class AsyncSandbox:
         ``WorkingDirectoryError``, ``CommandLost`` (no exit code will ever be known), ``SandboxNotFound``,
         ``SandboxNotRunning``, ``ProviderError``; and ``CommandFailed`` for a non-zero exit only with ``check=True``.
         """
-        data = input.encode() if isinstance(input, str) else bytes(input or b"")
-        stdin = Stdin(kind="known", length=len(data)) if data else Stdin()
+        data = b"" if input is None else check_data(input, "input")
+        stdin = Stdin(kind="known", length=len(data), data=data) if data else Stdin()
         checked = self._command(command, stdin, cwd, env, user, shell, timeout)
         budget = check_budget(max_output)
         result = await execute(self._client.provider, self.id, checked, data, max_output=budget)
@@ -160,6 +163,7 @@ class AsyncSandbox:
         self._client.require("restart")
         provider = cast("Restartable", self._client.provider)
         world = self._client.provider.world
+        await self._client.cool(self.id)
         # Not repeated: what was started after a restart whose reply was lost would be ended by another.
         info = await provider.restart(self.id, until=world.now() + RESTART_LIMIT)
         from sandboxkit.log import logger
@@ -189,9 +193,9 @@ class AsyncSandbox:
 
 
 def check_ttl(ttl: float) -> float:
-    """Check a time to live: positive, finite seconds."""
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < float("inf"):
-        raise InvalidSpec(f"ttl must be a positive, finite number of seconds, not {ttl!r}")
+    """Check a time to live: seconds, more than none and at most :data:`LONGEST_TTL`."""
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= LONGEST_TTL:
+        raise InvalidSpec(f"ttl must be a positive number of seconds, at most {LONGEST_TTL:g}, not {ttl!r}")
     return float(ttl)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from sandboxkit.commands import check_timeout
+from sandboxkit.commands import check_data, check_wait
 from sandboxkit.errors import InvalidRequest, SessionEnded, SessionError, SessionNotFound, TmuxUnavailable
 from sandboxkit.fileerrors import file_error, understand
 from sandboxkit.keys import key_names
@@ -60,11 +60,12 @@ class AsyncSession:
     async def wait(self, timeout: float | None = None, *, offset: int = 0, kill: bool = False) -> TmuxPoll:
         """Wait until it has completed, and give what :meth:`poll` gives.
 
-        At ``timeout`` (seconds) it returns as ``running``, with the output so far, and runs on. With ``kill`` its
-        command is ended then (exit code 137), and it stays known as any that has completed.
+        At ``timeout`` (seconds; with 0 it only looks) it returns as ``running``, with the output so far, and runs on.
+        With ``kill`` its command is ended then (exit code 137), and it stays known as any that has completed.
         """
         world = self._provider.world
-        until = None if timeout is None else world.now() + (check_timeout(timeout) or 0.0)
+        limit = check_wait(timeout)
+        until = None if limit is None else world.now() + limit
         offset = _offset(offset)
         while True:
             left = SLICE if until is None else min(SLICE, max(0.0, until - world.now()))
@@ -96,7 +97,7 @@ class AsyncSession:
         a person types. Keys are named as in tmux: ``"Enter"``, ``"C-c"``, ``"Up"``, ``"F1"``. Raises
         ``SessionNotFound``, ``SessionEnded`` or ``TmuxUnavailable``.
         """
-        data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
+        data = check_data(text, "text")
         args = (secrets.token_hex(8).encode(), b"%d" % len(data), *key_names(keys))
         await self._run("type into a session", SEND, *args, data=data)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import TypeVar
 
 import attrs
@@ -62,16 +63,14 @@ class ShellFiles:
         return ShellWriter(self.provider, self.sandbox_id, path, mode, atomic, append, patience=self.patience)
 
     async def read(self, path: bytes, *, offset: int, length: int | None, limit: int) -> bytes:
-        parts = []
-        size = 0
+        content = BytesIO()  # not pieces that are joined at the end, and in memory twice then
         reader = ShellReader(self.provider, self.sandbox_id, path, offset, length, limit, patience=self.patience)
         async with reader:
             async for piece in reader:
-                size += len(piece)
-                if size > limit:
+                if content.tell() + len(piece) > limit:
                     raise too_large(display(path), limit)
-                parts.append(piece)
-        return b"".join(parts)
+                content.write(piece)
+        return content.getvalue()
 
     async def write(
         self, path: bytes, data: bytes | memoryview, *, mode: int | None, atomic: bool, append: bool

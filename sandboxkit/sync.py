@@ -256,6 +256,7 @@ class Client:
     list = wrapping(Listing, AsyncClient.list)
     delete = blocking(AsyncClient.delete)
     gc = blocking(AsyncClient.gc)
+    cool = blocking(AsyncClient.cool)
     close = blocking(AsyncClient.close)
 
     @property

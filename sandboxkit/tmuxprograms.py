@@ -121,9 +121,12 @@ esac
 )
 """``tmux|plain|log``: the runner, in a pane or without a terminal, and what writes a pane's log."""
 
-# What a restart left behind is removed when the new directory is made.
+# What a restart left behind is removed when the new directory is made. One that others made may be gone by the time
+# that it is looked at, and then it is made here: a session that went elsewhere meanwhile would not be found.
 _MAKE = """\
-__make(){ mkdir -m 700 "$1" 2>/dev/null||{ __own "$1";return;}
+__make(){ __c=0
+until mkdir -m 700 "$1" 2>/dev/null;do __own "$1"&&return
+[ -w "${1%/*}/" ]&&[ $__c -lt 20 ]||return;__c=$((__c+1));done
 for __o in "${1%/*}/.sandboxkit-$__u"-*;do [ "$__o" != "$1" ]&&__own "$__o"&&rm -rf "$__o";done;return 0;}
 __find(){ __seek __own||__seek __make;}
 """

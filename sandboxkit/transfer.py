@@ -45,7 +45,10 @@ _HEAD = 200
 
 def local_path(path: LocalPath) -> str:
     """Check a path of this machine."""
-    text = os.fspath(path)
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        text = ""
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidRequest(f"a local path is text or a pathlib.Path, and not empty: not {path!r}")
     return text

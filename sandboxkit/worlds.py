@@ -1,4 +1,4 @@
-"""The blocking world: the caller's own thread does everything, and nothing is ever left running."""
+"""The blocking world: the caller's own thread does everything but what must be done while no caller is there."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
+from sandboxkit.driver import run
 from sandboxkit.interrupts import interrupts_held
 
 T = TypeVar("T")
 
 
 @attrs.define(eq=False)
-class ThreadLock:
-    """A ``threading.Lock`` with the face of an async one; entering it never suspends, it blocks."""
+class ThreadEvent:
+    """A ``threading.Event`` with the face of an async one; waiting never suspends, it blocks."""
 
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _event: threading.Event = attrs.field(factory=threading.Event, init=False)
 
-    async def __aenter__(self) -> None:
-        self._lock.acquire()
+    def set(self) -> None:
+        self._event.set()
 
-    async def __aexit__(self, *exc: object) -> None:
-        self._lock.release()
+    async def wait(self, *, until: float | None) -> bool:
+        return self._event.wait(None if until is None else max(0.0, until - time.monotonic()))
 
 
-def _milliseconds(until: float | None) -> int | None:
+_LONGEST_POLL = 86_400_000
+"""Milliseconds; what is waited for longer is waited for again, as poll takes no more than 24 days."""
+
+
+def _milliseconds(until: float | None) -> int:
     # Rounded up: a wait that ends early would make its caller spin through the last fraction.
-    return None if until is None else max(0, math.ceil((until - time.monotonic()) * 1000))
+    left = math.inf if until is None else (until - time.monotonic()) * 1000
+    return max(0, math.ceil(min(left, _LONGEST_POLL)))
 
 
 class BlockingWorld:
@@ -66,7 +72,8 @@ class BlockingWorld:
         poll = select.poll()
         for fd in {*read, *write}:
             poll.register(fd, (select.POLLIN if fd in read else 0) | (select.POLLOUT if fd in write else 0))
-        found = poll.poll(_milliseconds(until))
+        while not (found := poll.poll(_milliseconds(until))) and (until is None or time.monotonic() < until):
+            pass
         # A hang-up or an error makes the next read or write return at once and tell what it is.
         broken = select.POLLHUP | select.POLLERR | select.POLLNVAL
         return (
@@ -81,8 +88,14 @@ class BlockingWorld:
         with interrupts_held():
             return await work
 
-    def lock(self) -> ThreadLock:
-        return ThreadLock()
+    def event(self) -> ThreadEvent:
+        return ThreadEvent()
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], object]:
+        timer = threading.Timer(seconds, lambda: run(work()))
+        timer.name, timer.daemon = "sandboxkit-later", True  # it holds up nobody's end
+        timer.start()
+        return timer.cancel
 
     async def close(self) -> None:
         return None

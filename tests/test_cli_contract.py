@@ -61,6 +61,14 @@ def test_what_may_cost_money_is_asked_for() -> None:
     assert "passed" not in done.stdout
 
 
+@pytest.mark.parametrize("answer", ["n\n", "\n"])
+def test_a_no_to_what_may_cost_money_is_no_interruption(answer: str) -> None:
+    command = (sys.executable, "-m", "sandboxkit.cli", "contract", "eci")
+    done = subprocess.run(command, input=answer, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "sandboxkit: nothing was done\n")
+    assert "passed" not in done.stdout
+
+
 @needs_local
 def test_the_emulator_is_reached_by_settings_alone() -> None:
     from sandboxkit_eci.emulator.testing import emulator

@@ -65,6 +65,8 @@ def test_typing_and_looking(box: Sandbox) -> None:
         pytest.skip("this host has no tmux")
     session = box.tmux.start("cat", name="two")
     assert cli("send", "-p", "local", box.id, "two", "typed", "-k", "Enter") == (0, "", "")
+    while "typed\r\ntyped\r\n" not in session.poll().text:
+        pass
     assert cli("send", "-p", "local", box.id, "two", "-", input=b"-piped\n") == (0, "", "")
     while "-piped\r\n-piped\r\n" not in session.poll().text:
         pass

@@ -10,7 +10,7 @@ import pytest
 
 from sandboxkit.capabilities import NAMES
 from sandboxkit.client import AsyncClient, fingerprint
-from sandboxkit.errors import InvalidSpec, ProviderUnavailable, SandboxNotFound, Unsupported
+from sandboxkit.errors import InvalidRequest, InvalidSpec, ProviderUnavailable, SandboxNotFound, Unsupported
 from sandboxkit.model import Capability, CreateRequest, Page, SandboxInfo, SandboxSpec, Status
 from sandboxkit.provider import ByteChannel, ProviderBase
 from sandboxkit.sync import Client
@@ -96,6 +96,23 @@ def client(provider: Scripted) -> Client:
         {"ports": [70000]},
         {"labels": {"sandboxkit.owner": "you"}},
         {"labels": {"": "x"}},
+        {"labels": {"x": 3}},
+        {"labels": "x"},
+        {"env": 5},
+        {"env": "A=b"},
+        {"command": "sleep 600"},
+        {"command": b"sleep"},
+        {"command": 5},
+        {"command": []},
+        {"command": [""]},
+        {"command": ["sleep", 600]},
+        {"ports": 80},
+        {"ports": "80"},
+        {"image": 5},
+        {"image": ""},
+        {"cwd": b"/"},
+        {"user": 1000},
+        {"user": "a\0b"},
         {"idempotency_key": ""},
         {"idempotency_key": "a b"},
         {"idempotency_key": "x" * 129},
@@ -159,6 +176,19 @@ def test_the_same_specification_has_the_same_fingerprint_and_another_one_another
     assert fingerprint(one) != fingerprint(SandboxSpec(env={"A": "1", "B": "2"}, cpu=2))
 
 
+def test_a_status_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="creating, running"):
+        client(Scripted()).list(status="bogus")
+
+
+@pytest.mark.parametrize(
+    "given", [{"status": 5}, {"status": [None]}, {"status": ["on"]}, {"labels": "x"}, {"labels": {"x": 3}}]
+)
+def test_what_is_no_filter_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        client(Scripted()).list(**given)
+
+
 def test_a_listing_asks_for_pages_as_they_are_needed() -> None:
     provider = Scripted(*[info(f"s{n}") for n in range(5)])
     listing = client(provider).list()
@@ -176,6 +206,15 @@ def test_what_this_client_deleted_is_not_listed_by_it_even_where_the_backend_is_
     assert mine.delete("a") is True
     assert [one.id for one in mine.list()] == ["b"]
     assert [one.id for one in client(provider).list()] == ["a", "b"]
+
+
+def test_a_client_remembers_only_so_many_that_it_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandboxkit.client.REMEMBERED", 3)
+    names = ["a", "b", "c", "d", "e"]
+    mine = client(Scripted(*map(info, names)))
+    for name in names:
+        mine.delete(name)
+    assert [one.id for one in mine.list()] == ["a", "b"]
 
 
 def test_gc_takes_what_is_expired_failed_or_half_made_and_only_its_owners() -> None:

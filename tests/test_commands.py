@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandboxkit.commands import make_command
+from sandboxkit.commands import LONGEST_TIMEOUT, check_wait, make_command
 from sandboxkit.errors import ArgumentsTooLong, InvalidCommand, InvalidRequest
 from sandboxkit.model import MAX_ARGUMENT
 
@@ -49,6 +49,11 @@ def test_a_string_is_for_the_shell_and_may_be_of_any_length() -> None:
         {"command": ["x"], "timeout": True},
         {"command": ["x"], "timeout": "3"},
         {"command": "x", "shell": "sh -c"},
+        {"command": "x", "shell": 5},
+        {"command": "x", "env": 5},
+        {"command": "x", "env": "A=b"},
+        {"command": "x", "user": 1000},
+        {"command": "x", "user": ""},
         {"command": "x", "shell": ()},
         {"command": ["\ud800"]},
     ],
@@ -56,6 +61,19 @@ def test_a_string_is_for_the_shell_and_may_be_of_any_length() -> None:
 def test_what_cannot_be_right_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidCommand):
         make_command(**arguments)
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), "3", True, [1]])
+def test_a_wait_that_cannot_be_right_is_refused(timeout: Any) -> None:
+    with pytest.raises(InvalidCommand, match="timeout"):
+        check_wait(timeout)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds"), [(None, None), (0, 0.0), (-3, 0.0), (1.5, 1.5), (float("inf"), LONGEST_TIMEOUT)]
+)
+def test_a_wait_may_be_no_more_than_a_look_or_last_for_ever(timeout: Any, seconds: float | None) -> None:
+    assert check_wait(timeout) == seconds
 
 
 def test_one_argument_may_have_131071_bytes_and_no_more() -> None:

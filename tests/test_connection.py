@@ -108,6 +108,7 @@ def test_what_tls_holds_back_is_given_too(tls: Ends) -> None:
     """No poll would tell of it: who then waits for the descriptor would wait for ever."""
     for _ in range(2):
         tls.theirs.sendall(bytes(10_000))
+    tls.wait()
     while len(socket.socket.recv(tls.ours.raw, 1 << 16, socket.MSG_PEEK)) < 20_000:
         pass
     assert len(tls.take(15_000)) == 20_000

@@ -6,9 +6,9 @@ import pytest
 
 from sandboxkit import execution
 from sandboxkit.client import AsyncClient
-from sandboxkit.errors import ProviderError, ProviderUnavailable, Throttled
+from sandboxkit.errors import CommandTimeout, ProviderError, ProviderUnavailable, Throttled
 from sandboxkit.model import Command
-from sandboxkit.provider import ProcessChannel
+from sandboxkit.provider import Exchange, ProcessChannel, Report, World
 from sandboxkit.sync import Client
 from sandboxkit.worlds import BlockingWorld
 from tests.support.hostshell import HostShell, shells
@@ -61,3 +61,54 @@ def test_what_names_no_turn_or_one_too_late_is_told_at_once(refusal: ProviderErr
     with pytest.raises(type(refusal)):
         run(provider)
     assert len(provider.limits) == 1
+
+
+class Unheard:
+    """A command whose end no kill from outside could confirm, and whose watchdog tells of it late."""
+
+    started = True
+    report: Report | None = None
+
+    def __init__(self, late: Report, world: World) -> None:
+        self.late = late
+        self.world = world
+        self.killed = False
+
+    async def exchange(
+        self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
+    ) -> Exchange:
+        if self.killed:
+            self.report = self.late
+            return Exchange(closed=True)
+        assert until is not None
+        await self.world.sleep(max(0.0, until - self.world.now()))
+        return Exchange()
+
+    async def kill(self, *, until: float) -> bool | None:
+        self.killed = True
+        return None
+
+    async def close_stdin(self, *, until: float | None = None) -> None: ...
+
+    async def signal(self, number: int, *, until: float | None = None) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Deaf(HostShell):
+    def __init__(self, late: Report) -> None:
+        super().__init__(BlockingWorld(), dict(shells())["dash"])
+        self.late = late
+
+    async def start_process(self, sandbox_id: str, command: Command, *, until: float | None) -> ProcessChannel:
+        return Unheard(self.late, self.world)
+
+
+@pytest.mark.parametrize(
+    ("late", "killed"),
+    [(Report(timed_out=True, killed=True), True), (Report(timed_out=True, killed=False), False), (Report(), None)],
+)
+def test_what_a_late_watchdog_knows_is_told(late: Report, killed: bool | None) -> None:
+    with Client(AsyncClient(Deaf(late), "test")) as client, pytest.raises(CommandTimeout) as caught:
+        client.get("host").exec(["sleep", "600"], timeout=0.1)
+    assert caught.value.killed is killed

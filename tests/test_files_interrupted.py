@@ -173,8 +173,14 @@ def test_an_interrupt_at_any_turn_leaves_old_or_new_and_nothing_running(
     for number in range(1, 40):
         Path("f").write_bytes(b"old")
         box.channels.clear()
-        box.disturb = at_turn(number, vanish)
-        began = time.monotonic()
+        began = 0.0
+
+        def at_once() -> None:
+            nonlocal began
+            began = time.monotonic()
+            vanish()
+
+        box.disturb = at_turn(number, at_once)
         try:
             run(operation(AsyncFiles(box.files("host"), box, "host")))
         except Vanished:
@@ -207,15 +213,16 @@ def test_a_program_that_hears_no_more_is_killed_and_its_temporary_file_removed(f
                     break
                 time.sleep(0.01)
             assert leftovers(Path.cwd()) != []
+            began.append(time.monotonic())
             raise Vanished
         return b"" if first and channel.turns > 3 else outgoing[:100_000]
 
+    began: list[float] = []
     box.channels.clear()
     box.disturb = go_deaf
-    began = time.monotonic()
     with pytest.raises(Vanished):
         files.write("f", NEW)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began[0] < 5
     assert box.channels[0].killed
     assert entries() == []
     finished(box)
@@ -232,7 +239,11 @@ def test_a_write_in_place_that_is_given_up_leaves_what_was_sent_and_no_more(file
         finished(box)
 
 
-def test_an_exception_in_the_block_aborts_without_a_kill(files: Files, box: ShellBox) -> None:
+def test_an_exception_in_the_block_aborts_without_a_kill(
+    files: Files, box: ShellBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filewriter, "ABORT_LIMIT", 60.0)
+    monkeypatch.setattr(filewriter, "CLEANUP_LIMIT", 60.0)
     Path("f").write_bytes(b"old")
     box.channels.clear()
     writer = files.open_write("f")
@@ -264,14 +275,21 @@ def test_what_stands_still_is_given_up(files: Files, box: ShellBox) -> None:
     finished(box)
 
 
-def test_a_slow_transfer_that_moves_is_not_given_up(files: Files, box: ShellBox) -> None:
+def test_a_slow_transfer_that_moves_is_not_given_up(
+    files: Files, box: ShellBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, passed = box.world.now, 0.0
+
     def slow(channel: Disturbed, outgoing: bytes | memoryview) -> bytes | memoryview:
-        time.sleep(0.02)
+        nonlocal passed
+        passed += 15.0
         return outgoing[:10_000]
 
+    monkeypatch.setattr(box.world, "now", lambda: real() + passed)
     box.disturb = slow
-    patient(box, 0.5).write("f", b"x" * 400_000)
+    patient(box, 20.0).write("f", b"x" * 400_000)
     assert Path("f").stat().st_size == 400_000
+    assert passed >= 40 * 15
 
 
 def test_a_program_that_reports_nothing_is_lost_and_commits_nothing(files: Files, box: ShellBox) -> None:

@@ -48,16 +48,20 @@ NAMES = [
 ]
 
 
-@pytest.fixture(scope="module", params=SHELLS)
+@pytest.fixture(scope="module", params=[(shell, warm) for shell in SHELLS for warm in (False, True)], ids=str)
 def box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShellBox]:
-    made = make_box(request.param, tmp_path_factory)
+    shell, warm = request.param
+    made = make_box(shell, tmp_path_factory)
+    made.keep_warm(warm)
     yield made
+    run(made.cool())
     run(made.close())
 
 
 @pytest.fixture
 def files(box: ShellBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
     monkeypatch.chdir(tmp_path)
+    run(box.cool())  # a shell that is kept has the directory that it began in
     yield box.face
     assert leftovers(tmp_path) == []
 
@@ -129,6 +133,21 @@ def test_the_limit_is_on_what_is_returned(files: Files, box: ShellBox) -> None:
         with pytest.raises(FileTooLarge):
             files.read("f", **arguments)
     assert not box.channels[-1].killed
+
+
+@pytest.mark.parametrize("size", [0, 1, 2047, 2048, 2049, 65535, 65536, 65537, 200_000])
+def test_what_is_written_is_read_whatever_its_size(files: Files, box: ShellBox, size: int) -> None:
+    content = (bytes(range(256)) + b"%s\\n'") * (size // 256 + 1)
+    files.write("f", content[:size])
+    assert files.read("f") == content[:size]
+    files.write("f", content[: size + 1][::-1], mode=0o640)
+    assert files.read("f", limit=size + 1) == content[: size + 1][::-1]
+    with pytest.raises(FileTooLarge):
+        files.read("f", limit=size)
+    files.append("f", content[:size])
+    files.write("f", content[:size], atomic=False)
+    assert files.read("f") == content[:size]
+    assert files.stat("f").mode == 0o640
 
 
 @pytest.mark.parametrize("path", ["/proc/cpuinfo", "/dev/zero"])
@@ -304,8 +323,8 @@ def test_a_glob_needs_no_find(files: Files, tmp_path_factory: pytest.TempPathFac
 
 def test_the_tools_speak_english(files: Files, tmp_path_factory: pytest.TempPathFactory) -> None:
     box = shimmed(tmp_path_factory, "cat", 'printf %s "$LC_ALL"')
-    Path("f").touch()
-    assert box.face.read("f") == b"C"
+    Path("f").write_bytes(bytes(1 << 16))  # what is behind that many bytes is cat's
+    assert box.face.read("f") == bytes(1 << 16) + b"C"
     run(box.close())
 
 

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -140,6 +141,9 @@ def test_others_see_the_old_file_or_the_new_one_whole(files: Files) -> None:
     try:
         for i in range(6):
             files.write("f", contents[i % 2])
+            limit = time.monotonic() + 20
+            while contents[i % 2] not in seen and time.monotonic() < limit:
+                time.sleep(0.001)
         with files.open_write("f") as writer:
             for i in range(0, 3_000_000, 100_000):
                 writer.write(contents[0][i : i + 100_000])

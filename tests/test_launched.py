@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,8 +24,9 @@ from tests.support.hostshell import HostShell
 class Slow:
     """A channel whose client is held up between sending and receiving, as on a busy machine."""
 
-    def __init__(self, inner: ByteChannel) -> None:
+    def __init__(self, inner: ByteChannel, held_up: Callable[[], object] = lambda: time.sleep(0.3)) -> None:
         self.inner = inner
+        self.held_up = held_up
 
     async def exchange(
         self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
@@ -35,7 +37,7 @@ class Slow:
             sent += turn.sent
         if not sent or not receive:
             return await self.inner.exchange(receive=receive, until=until) if receive else Exchange(sent)
-        await BlockingWorld().sleep(0.3)
+        self.held_up()
         chunks: tuple[Chunk, ...] = ()
         closed, now = False, time.monotonic()
         while not closed:
@@ -55,6 +57,16 @@ class SlowHost(HostShell):
     ) -> ByteChannel:
         inner = await super().open_channel(sandbox_id, argv, user=user, urgent=urgent, until=until)
         return Slow(inner)
+
+
+class LateHost(HostShell):
+    """One whose client comes back when all is over."""
+
+    async def open_channel(
+        self, sandbox_id: str, argv: tuple[str, ...], *, user: str | None, urgent: bool, until: float | None
+    ) -> ByteChannel:
+        inner = await super().open_channel(sandbox_id, argv, user=user, urgent=urgent, until=until)
+        return Slow(inner, self.processes[-1].wait)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +90,7 @@ def test_an_end_that_comes_with_the_scripts_last_bytes_is_seen() -> None:
 
 
 def test_a_report_waits_for_the_output_that_came_with_it() -> None:
-    host = SlowHost(BlockingWorld(), (shutil.which("sh") or "/bin/sh",), os.environ["PATH"])
+    host = LateHost(BlockingWorld(), (shutil.which("sh") or "/bin/sh",), os.environ["PATH"])
 
     async def fast() -> None:
         process = await launch(host, "host", Command(argv=(b"sh", b"-c", b"printf early; exit 5")), until=None)

@@ -18,6 +18,7 @@ import sandboxkit
 from sandboxkit import plugins
 from sandboxkit.errors import ProviderError
 from sandboxkit.loopthread import LoopThread
+from tests.support.warmside import alive
 
 
 @pytest.fixture
@@ -182,10 +183,18 @@ def test_a_provider_that_knows_only_asyncio_serves_blocking_clients() -> None:
 def test_ctrl_c_ends_a_command_of_such_a_provider() -> None:
     _probe()
     with sandboxkit.connect("loopbound") as client, client.create(ttl=60) as box:
-        timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
-        timer.start()
-        began = time.monotonic()
+        interrupted: list[float] = []
+
+        def interrupt() -> None:
+            while not alive("sleep\0004711"):
+                time.sleep(0.01)
+            interrupted.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
         with pytest.raises(KeyboardInterrupt):
             box.exec(["sleep", "4711"])
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - interrupted[0] < 10
+        thread.join()
         assert box.exec("cat /proc/[0-9]*/cmdline | tr '\\0' ' '").text.count("4711") == 0

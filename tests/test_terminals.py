@@ -15,6 +15,7 @@ from sandboxkit.errors import CommandTimeout, InvalidCommand, ProviderError, Uns
 from sandboxkit.provider import ByteChannel
 from sandboxkit.sync import Client, Process, Sandbox
 from sandboxkit.worlds import BlockingWorld
+from tests.support.expiry import expire, long_timeout
 from tests.support.hostshell import HostShell, busybox_applets, shells
 from tests.support.hostterminal import HostTerminal
 from tests.test_launched import Slow
@@ -91,8 +92,7 @@ def test_a_text_that_is_too_long_for_an_argument_runs(box: Sandbox) -> None:
         ": " + "x" * 300_000 + "\ntty >/dev/null && read x; echo got $x; exit 4", terminal=SIZE
     ) as process:
         process.write("it\n")
-        assert rest(process).endswith(b"got it\r\n")
-        assert process.wait() == 4
+        assert (rest(process), process.wait()) == (b"it\r\ngot it\r\n", 4)
 
 
 def test_a_resize_reaches_the_program(box: Sandbox) -> None:
@@ -131,18 +131,21 @@ def test_an_end_is_told_however_the_terminal_was_left(box: Sandbox, disorder: st
 
 
 def test_an_end_is_told_on_a_stopped_terminal(box: Sandbox) -> None:
-    with box.spawn("echo ready; sleep 0.5; exit 9", terminal=SIZE) as process:
+    with box.spawn("echo ready; read x; exit 9", terminal=SIZE) as process:
         upto(process, b"ready\r\n")
-        process.write(b"\x13")
+        process.write(b"\x13\n")
         assert process.wait(timeout=20) == 9
 
 
 def test_a_timeout_and_a_kill_end_the_tree(box: Sandbox) -> None:
     number = str(10**7 + time.monotonic_ns() % 10**7)
     script = f"trap '' HUP; setsid sleep {number} & (trap '' TERM HUP; sleep {number}) & echo ready; sleep {number}"
-    process = box.spawn(script, terminal=SIZE, timeout=1.0)
-    with process, pytest.raises(CommandTimeout) as caught:
-        process.wait()
+    timeout = long_timeout()
+    with box.spawn(script, terminal=SIZE, timeout=timeout) as process:
+        upto(process, b"ready\r\n")
+        expire(timeout)
+        with pytest.raises(CommandTimeout) as caught:
+            process.wait()
     assert caught.value.killed is True
     assert alive(number) == []
     with box.spawn(script, terminal=SIZE) as process:
@@ -159,14 +162,19 @@ def test_a_directory_that_is_missing_is_an_error_of_its_own(box: Sandbox) -> Non
 
 def test_the_watcher_hangs_up_when_its_client_is_gone(host: HostTerminal, box: Sandbox) -> None:
     number = str(10**7 + time.monotonic_ns() % 10**7)
-    script = f"(trap '' HUP; echo kept; exec sleep {number}1) & sleep {number}2 & echo ready; sleep {number}3"
+    script = f"(trap '' HUP; echo kept; exec sleep {number}1) & sleep {number}2 & sleep {number}3"
     process = box.spawn(script, terminal=SIZE)
-    upto(process, b"ready\r\n")
+    upto(process, b"kept\r\n")
+    while not all(alive(f"sleep\0{number}{last}") for last in "123"):
+        process.wait(0.01)
     assert alive(number)
     # As when the client dies: nothing is said, the channels are gone.
     channel = process._async._channel
     run(channel.watcher.close())  # type: ignore[attr-defined]
     assert process.wait(timeout=20) == 129
+    limit = time.monotonic() + 20
+    while alive(number + "2") and time.monotonic() < limit:  # it may not have heard yet
+        time.sleep(0.01)
     left = alive(number)
     assert [pid for pid in left if alive(number + "1") != [pid]] == []
     for pid in left:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +113,7 @@ def test_names_are_checked_or_made_up() -> None:
 def test_keys_are_checked() -> None:
     assert key_names("Enter") == (b"Enter",)
     assert key_names(["C-c", "M-S-Up", ";", "C-;", "F12"]) == (b"C-c", b"M-S-Up", b"\\;", b"C-\\;", b"F12")
-    for keys in ("", "ls", "enter x", "C-", "F13", "Enter\n"):
+    wrong: tuple[Any, ...] = ("", "ls", "enter x", "C-", "F13", "Enter\n", 5, None, [5])
+    for keys in wrong:
         with pytest.raises(InvalidRequest, match="no key is called"):
             key_names(keys)

@@ -222,7 +222,7 @@ def test_where_kinds_differ_it_is_an_error(files: Files, tmp_path: Path) -> None
         files.upload(tmp_path / "fifo", "/x")
     with pytest.raises(FileError, match="not possible"):
         files.download(f"{tmp_path}/fifo", tmp_path / "x")
-    for bad in ("", "a\0b", b"bytes"):
+    for bad in ("", "a\0b", b"bytes", 5, None):
         with pytest.raises(InvalidRequest):
             files.upload(bad, "/x")  # type: ignore[arg-type]
     assert not (tmp_path / "x").exists()
@@ -356,8 +356,8 @@ def test_a_client_that_vanishes_uploads_nothing(box: ShellBox, files: Files, tmp
     source = open_source(str(tmp_path / "d"), prefix=CONTENT, last=COMPLETE)
     data = source.read(1 << 20)
     source.close()
-    # Cut between two entries, where tar notices nothing; all but the last entry at most.
-    cut = int(len(data) * part) // 1024 * 1024 if part < 1 else 40 * 1024
+    # Cut between two entries, where tar notices nothing; all but the last entry at most, which says that it is whole.
+    cut = min(int(len(data) * part) // 1024 * 1024, 40 * 1024)
     args = (str(tmp_path / "x").encode(), b".sandboxkit-t", b"755", b"0")
 
     async def send() -> None:

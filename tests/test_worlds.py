@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
+import time
 
 import pytest
 
+from sandboxkit import worlds
 from sandboxkit.aio import AsyncioWorld
 from sandboxkit.driver import run
 from sandboxkit.errors import DeadlineExceeded
@@ -43,12 +46,27 @@ def test_ready_tells_what_can_be_read_under_asyncio() -> None:
     asyncio.run(main())
 
 
+def test_ready_waits_as_long_as_it_is_told_however_long_one_poll_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        began = time.monotonic()
+        monkeypatch.setattr(worlds, "_LONGEST_POLL", 10)
+        assert run(BlockingWorld().ready(read=[ours.fileno()], until=began + 0.2)) == (frozenset(), frozenset())
+        assert time.monotonic() >= began + 0.2
+        monkeypatch.undo()
+        theirs.sendall(b"x")
+        found = run(BlockingWorld().ready(read=[ours.fileno()], until=began + 1e9))
+        assert found == (frozenset([ours.fileno()]), frozenset())
+
+
 def test_a_call_given_up_on_is_undone_when_it_returns_after_all() -> None:
+    begun = threading.Event()
     undone = threading.Event()
     go = threading.Event()
     seen: list[str] = []
 
     def make() -> str:
+        begun.set()
         go.wait(10)
         return "thing"
 
@@ -59,7 +77,7 @@ def test_a_call_given_up_on_is_undone_when_it_returns_after_all() -> None:
     async def main() -> None:
         world = AsyncioWorld()
         task = asyncio.create_task(world.call(make, undo=undo))
-        await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(begun.wait, 10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -184,3 +202,74 @@ def test_a_client_is_bound_to_one_loop() -> None:
     with pytest.raises(RuntimeError, match="belongs to the event loop"):
         asyncio.run(use())
     asyncio.run(world.close())
+
+
+def test_an_event_wakes_who_waits_in_another_thread() -> None:
+    world = BlockingWorld()
+    event = world.event()
+    assert run(event.wait(until=world.now() + 0.01)) is False
+    thread = threading.Timer(0.05, event.set)
+    thread.start()
+    assert run(event.wait(until=world.now() + 30)) is True
+    thread.join()
+    assert run(event.wait(until=world.now())) is True
+
+
+def test_an_event_wakes_who_waits_on_the_loop_and_outlives_who_is_cancelled() -> None:
+    async def main() -> None:
+        world = AsyncioWorld()
+        event = world.event()
+        assert await event.wait(until=world.now() + 0.01) is False
+        gone, stays = (asyncio.create_task(event.wait(until=world.now() + 30)) for _ in range(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        event.set()
+        event.set()
+        assert await stays is True
+        assert gone.cancelled()
+        assert await event.wait(until=world.now()) is True
+
+    asyncio.run(main())
+
+
+def test_what_is_to_be_done_later_is_done_beside_all_else() -> None:
+    async def main() -> None:
+        world = AsyncioWorld()
+        done: list[str] = []
+        first = asyncio.Event()
+
+        async def work(name: str, seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            done.append(name)
+            first.set()
+
+        world.later(0.01, lambda: work("first", 0.0))
+        world.later(0.01, lambda: work("called off", 0.0))()
+        world.later(0.01, lambda: work("under way at the end", 60.0))
+        await first.wait()
+        await asyncio.sleep(0.1)
+        await world.close()
+        assert done == ["first"]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_what_is_to_be_done_later_without_a_loop_is_done_in_a_thread_that_ends() -> None:
+    done: list[tuple[str, bool]] = []
+    told = threading.Event()
+
+    async def work(name: str) -> None:
+        done.append((name, threading.current_thread().daemon))
+        told.set()
+
+    world, before = BlockingWorld(), threading.active_count()
+    world.later(60.0, lambda: work("called off"))()
+    world.later(0.01, lambda: work("done"))
+    assert told.wait(20)
+    until = time.monotonic() + 20
+    while threading.active_count() > before:
+        assert time.monotonic() < until, "a thread is left"
+        time.sleep(0.01)
+    assert done == [("done", True)]

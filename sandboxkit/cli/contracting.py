@@ -17,6 +17,8 @@ from sandboxkit import plugins
 from sandboxkit.cli.entry import fail
 from sandboxkit.cli.options import connect_options
 
+DECLINED = 1
+
 FREE = ("local", "docker")
 """Providers whose sandboxes cost nobody anything."""
 
@@ -52,7 +54,8 @@ def contract(given: Mapping[str, Any], arguments: tuple[str, ...]) -> int:
             f"This makes about 125 sandboxes of {provider!r} in each world, most of them for seconds, runs 2,000 "
             "commands and deletes all of it. Where sandboxes cost money, this does."
         )
-        click.confirm("Go on?", abort=True)
+        if not click.confirm("Go on?"):
+            return fail("nothing was done", DECLINED)
     options = connect_options(given["connect"])
     if given["image"] is not None:
         options["image"] = given["image"]

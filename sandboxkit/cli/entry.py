@@ -6,9 +6,11 @@ A command's own exit code is passed on. 124 is its timeout, 125 is sandboxkit's 
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from typing import TYPE_CHECKING
+
+from sandboxkit.cli.descriptors import give_up_output, occupy
 
 if TYPE_CHECKING:
     import click
@@ -19,11 +21,14 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 _EXTRA = ("click", "rich")
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What a file that is written to may answer. Other errors of the system are our mistakes and keep their traceback."""
 
 
 def main() -> None:
     """Run the command line and exit."""
     try:
+        occupy()
         from sandboxkit.cli.app import app
 
         code = invoke(app)
@@ -42,9 +47,16 @@ def invoke(command: click.Command) -> int:
 
     from sandboxkit.errors import CommandTimeout, ProviderError, SandboxError
 
+    stdout = sys.stdout
     try:
         code = command.main(prog_name="sandboxkit", standalone_mode=False)
         sys.stdout.flush()
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        # click's own end where a reader went away: it has put another stdout there, and says 1.
+        give_up_output()
+        return PIPE_CLOSED
     except click.Abort:
         return INTERRUPTED
     except click.ClickException as exc:
@@ -57,8 +69,13 @@ def invoke(command: click.Command) -> int:
         left = exc.leftover if isinstance(exc, ProviderError) else None
         return fail(str(exc) + (f"; something is left behind (key {left}): try: sandboxkit gc" if left else ""))
     except BrokenPipeError:
-        _give_up_output()
+        give_up_output()
         return PIPE_CLOSED
+    except OSError as exc:
+        if exc.errno not in _UNWRITABLE:
+            raise
+        give_up_output()
+        return fail(f"cannot write{f' {exc.filename!r}' if exc.filename else ''}: {exc.strerror}")
     return code if isinstance(code, int) else 0
 
 
@@ -70,15 +87,10 @@ def fail(message: str, code: int = FAILED) -> int:
 
 def say(message: str) -> None:
     """Write one line to stderr; nobody reading it is no error."""
+    if sys.stderr is None:  # print would take stdout
+        return
     line = " ".join(f"sandboxkit: {message}".split())
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
         sys.stderr = None
-
-
-def _give_up_output() -> None:
-    # The interpreter flushes stdout once more on its way out, and would complain about it.
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 F = Callable[..., Any]
 
 
-@click.group()
-def tmux() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def tmux(context: click.Context) -> None:
     """Run commands in tmux sessions of a sandbox, and come back to them later."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _of_a_user(command: F) -> F:
@@ -167,6 +170,7 @@ def _show(found: TmuxPoll, *, as_json: bool) -> int:
         show_poll(found)
         return 0
     sys.stdout.buffer.write(found.output)
+    sys.stdout.flush()  # how it is says nothing to someone who gets no output
     code = "" if found.exit_code is None else f", exit code {found.exit_code}"
     cut = ", the log was cut" if found.truncated else ""
     say(f"{found.status}{code}, offset {found.offset}{cut}")

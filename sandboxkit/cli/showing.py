@@ -14,6 +14,9 @@ import click
 from sandboxkit import SandboxError, SandboxInfo, connect, plugins
 from sandboxkit.model import Capability, TmuxInfo, TmuxPoll
 
+_FOLDED = 20
+"""Down to that many characters the columns after the first are folded, where there is too little room."""
+
 
 def show_providers(*, as_json: bool, capabilities: bool) -> None:
     """Show each installed provider, and with ``capabilities`` what those that work declare."""
@@ -23,7 +26,7 @@ def show_providers(*, as_json: bool, capabilities: bool) -> None:
         return
     _print_rows(("provider", "works", "note"), [(f["name"], _yes(f["works"]), f["reason"]) for f in found])
     for provider in found:
-        if provider["capabilities"]:
+        if provider.get("capabilities"):
             click.echo()
             rows = [
                 (provider["name"], name, _yes(each["value"]), each["reason"])
@@ -36,8 +39,11 @@ def show_providers(*, as_json: bool, capabilities: bool) -> None:
 
 def _ask(name: str, capabilities: bool) -> dict[str, Any]:
     probe = plugins.probe(name)
-    answer = {"name": name, **attrs.asdict(probe), "capabilities": {}}
-    if capabilities and probe.works:
+    answer = {"name": name, **attrs.asdict(probe)}
+    if not capabilities:
+        return answer
+    answer["capabilities"] = {}
+    if probe.works:
         try:
             with connect(name) as client:
                 answer["capabilities"] = _plain(client.capabilities)
@@ -96,17 +102,30 @@ def _print_json(value: Any) -> None:
 
 
 def _print_rows(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table for people, or one line a row, without titles, for programs."""
+    """Print a table for people, or one line a row, without titles, for programs.
+
+    The first column is never folded, so that what stands there can be copied: where the terminal is too narrow for
+    that, it folds the lines itself.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(" ".join(cell.split()) for cell in row))
         return
     from rich import box
-    from rich.console import Console
+    from rich.cells import cell_len
+    from rich.console import Console, ConsoleDimensions
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*titles, box=box.SIMPLE_HEAD)
+    rows = list(rows)
+    least = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)]
+    least[1:] = [min(width, _FOLDED) for width in least[1:]]
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, title in enumerate(titles):
+        table.add_column(title, no_wrap=number == 0)
     for row in rows:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    Console().print(table)
+    console = Console()
+    width = sum(least) + 3 * len(least) + 1  # with the blanks around each
+    console.size = ConsoleDimensions(max(console.width, width), console.height)
+    console.print(table)

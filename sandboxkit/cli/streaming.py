@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from sandboxkit.cli.descriptors import STDIN
 from sandboxkit.cli.entry import PIPE_CLOSED
 from sandboxkit.cli.interruption import Interruption
 from sandboxkit.errors import SandboxError
 from sandboxkit.process import AsyncProcess
 
-STDIN = 0
 PIECE = 1 << 16
 
 
 def has_input() -> bool:
-    """Tell whether stdin is anything to pass on: not a terminal, not closed, not /dev/null."""
-    try:
-        mine = os.fstat(STDIN)
-    except OSError:
-        return False
+    """Tell whether stdin is anything to pass on: not a terminal, not /dev/null, which stands for a closed one too."""
+    mine = os.fstat(STDIN)
     return not (stat.S_ISCHR(mine.st_mode) and (os.isatty(STDIN) or mine.st_rdev == Path(os.devnull).stat().st_rdev))
 
 
@@ -55,10 +51,6 @@ async def put(interruption: Interruption, fd: int, data: bytes) -> None:
                 await asyncio.sleep(0)  # where the cancellation arrives
         except BlockingIOError:  # whoever shares the descriptor has set it so
             await _wait(asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer, fd)
-        except OSError as exc:
-            if exc.errno == errno.EBADF:  # closed from the start: nobody wants it
-                return
-            raise
 
 
 async def _feed(process: AsyncProcess) -> None:

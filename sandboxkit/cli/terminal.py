@@ -8,10 +8,11 @@ import os
 import signal
 from collections.abc import Iterator
 
+from sandboxkit.cli.descriptors import STDIN, STDOUT
 from sandboxkit.cli.interruption import Interruption
-from sandboxkit.cli.streaming import STDIN, put, read_input
+from sandboxkit.cli.streaming import put, read_input
 from sandboxkit.errors import SandboxError
-from sandboxkit.model import STDOUT, TerminalSize
+from sandboxkit.model import TerminalSize
 from sandboxkit.process import AsyncProcess
 
 _UNDO = b"\x1b[?1047l\x1b[?1l\x1b>\x1b[?25h\x1b[?1000;1002;1003;1006l\x1b[?2004l\x1b[m\r\n"

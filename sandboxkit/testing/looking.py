@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from sandboxkit.errors import CommandError
 from sandboxkit.model import Result
 from sandboxkit.process import AsyncProcess
 from sandboxkit.sandbox import AsyncSandbox
+
+T = TypeVar("T")
+
+TIMEOUTS = (1.0, 6.0, 30.0)
+"""Seconds that a command may have, in turn, to come to its point."""
 
 
 def needle() -> str:
@@ -80,6 +86,20 @@ async def outcome(running: Awaitable[Result]) -> Result | CommandError:
         return await running
     except CommandError as error:
         return error
+
+
+async def reaching(box: AsyncSandbox, run: Callable[[float, dict[str, str]], Awaitable[T]]) -> T:
+    """Run a command with a timeout, and again with a longer one while it does not come to its point in time.
+
+    ``run`` is given the timeout, and the environment of a command that makes the file ``$REACHED`` at its point. A
+    busy machine may take all of a short timeout from it; what is to be seen in time is seen for certain then.
+    """
+    reached = f"{await writable(box)}/reached"
+    for timeout in TIMEOUTS:
+        ended = await run(timeout, {"REACHED": reached})
+        if await box.files.exists(reached):
+            return ended
+    raise AssertionError(f"the command did not come to its point in {TIMEOUTS[-1]} s")
 
 
 async def until(process: AsyncProcess, text: bytes) -> bytes:

@@ -72,8 +72,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if carried.heavy:
             item.add_marker(pytest.mark.heavy)
             if not config.getoption("--sandboxkit-full"):
-                item.add_marker(pytest.mark.skip(reason="heavy: runs with --full"))
-        (dropped if suite.tier == "delta" and not carried.delta else kept).append(item)
+                item.add_marker(pytest.mark.skip(reason="heavy: runs with --sandboxkit-full"))
+        left_out = suite.tier == "delta" and not carried.delta
+        left_out = left_out or (suite.only != () and not any(each.startswith(suite.only) for each in carried.ids))
+        (dropped if left_out else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
@@ -98,7 +100,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         if why:
             lines.append(f"  {suite.__module__}.{suite.__qualname__}: {_verdict(suite)}: {why}")
     if not config.getoption("--sandboxkit-full"):
-        lines.append("  heavy tests are skipped (--full runs them)")
+        lines.append("  heavy tests are skipped (--sandboxkit-full runs them)")
     return lines
 
 

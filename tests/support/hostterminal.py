@@ -16,7 +16,11 @@ from sandboxkit.provider import Exchange, World
 from sandboxkit.terminals import LaunchedTerminal, launch_terminal
 from tests.support.hostshell import HostShell
 
-_LEADER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_LEADER = """\
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])"""
 
 
 class TtyChannel:

@@ -85,7 +85,7 @@ class ShellBox(HostShell):
 
     async def start_process(self, sandbox_id: str, command: Command, *, until: float | None) -> ProcessChannel:
         argv = command.argv or ()
-        if argv[:1] == (b"/bin/sh",):
+        if argv[:1] == (b"/bin/sh",) and self._pools is None:  # a shell that is kept runs programs itself
             command = attrs.evolve(command, argv=(*map(os.fsencode, self.program), *argv[1:]))
         channel = Disturbed(await super().start_process(sandbox_id, command, until=until), self)
         self.channels.append(channel)

@@ -76,9 +76,12 @@ class Commands:
                 await where.exec(["echo", "x" * 131_072])
             with pytest.raises(ValueError, match="131,072"):
                 await where.spawn(["echo", "x" * 131_072])
-            for timeout in (0, -1, float("inf"), float("nan"), "1"):
+            for timeout in (0, -1, 1e11, float("inf"), float("nan"), "1"):
                 with pytest.raises(sandboxkit.InvalidCommand):
                     await where.exec("true", timeout=timeout)  # type: ignore[arg-type]
+            for data in (3, [1, 2], "\ud800"):
+                with pytest.raises(sandboxkit.InvalidCommand):
+                    await where.exec("true", input=data)  # type: ignore[arg-type]
             for shell in ((), "sh", ("a\0b",)):
                 with pytest.raises(sandboxkit.InvalidCommand):
                     await where.exec("true", shell=shell)

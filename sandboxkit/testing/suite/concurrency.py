@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -23,17 +24,26 @@ from sandboxkit.testing.stage import Stage
 
 TICK = 0.01
 
-LATE = 0.25
+LATE = 0.5
 """Seconds that a tick may be late on a busy machine; what blocks the loop for a command is later."""
 
 
+def _denied() -> float:
+    """Give the seconds in which this thread could have run and other programs did, as far as the kernel tells."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
 async def _tick(gaps: list[float]) -> None:
-    last = time.monotonic()
+    last, denied = time.monotonic(), _denied()
     while True:
         await asyncio.sleep(TICK)
-        now = time.monotonic()
-        gaps.append(now - last - TICK)
-        last = now
+        now, so_far = time.monotonic(), _denied()
+        # A machine that is busy with others blocks no loop.
+        gaps.append(now - last - TICK - (so_far - denied))
+        last, denied = now, so_far
 
 
 def _repeated(faults: Faulty, method: str) -> None:
@@ -56,12 +66,12 @@ class Concurrency:
 
     @promise("X12")
     async def test_the_loop_is_never_blocked(self, stage: Stage, box: AsyncSandbox) -> None:
-        operations = [lambda n=n: box.exec(f"sleep 0.3 || sleep 1; echo {n}", timeout=60) for n in range(50)]
+        operations = [lambda n=n: box.exec(f"sleep 0.6 || sleep 1; echo {n}", timeout=60) for n in range(50)]
         if stage.world == "blocking":
             # Threads of the caller's own: there is no loop, but they must not wait for each other either.
             began = time.monotonic()
             await stage.gather(*operations)
-            assert time.monotonic() - began < 0.3 * 50
+            assert time.monotonic() - began < 0.6 * 50
             return
         gaps: list[float] = []
         ticker = asyncio.get_running_loop().create_task(_tick(gaps))

@@ -63,6 +63,7 @@ class ContractSuite(
 
     ``options`` are connect options; ``create`` what every create is given; ``worlds`` which worlds are run, and
     ``tier="delta"`` leaves only the tests that an image, a user, the isolation or the transport may change.
+    ``only`` leaves the tests of the promises whose ids begin with one of these, for a class beside one that has all.
     ``rests_on`` names other providers that this one needs, for ``SANDBOXKIT_REQUIRE``. ``without`` names, with the
     reason, capabilities that the provider has and what stands behind it here, an emulator say, has not; another class
     should try them. A contract test cannot be overridden: what a provider cannot do it does not declare.
@@ -73,6 +74,7 @@ class ContractSuite(
     create: ClassVar[Mapping[str, Any]] = {}
     worlds: ClassVar[tuple[World, ...]] = ("blocking", "asyncio")
     tier: ClassVar[Literal["full", "delta"]] = "full"
+    only: ClassVar[tuple[str, ...]] = ()
     rests_on: ClassVar[tuple[str, ...]] = ()
     without: ClassVar[Mapping[str, str]] = {}
 

@@ -41,6 +41,7 @@ class Creation:
             {"ttl": 0},
             {"ttl": float("inf")},
             {"ttl": -1.0},
+            {"ttl": 1e20},
             {"cpu": 0},
             {"labels": {"sandboxkit.owner": "x"}},
             {"env": {"A=B": "x"}},

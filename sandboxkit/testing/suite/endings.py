@@ -8,7 +8,7 @@ import pytest
 
 import sandboxkit
 from sandboxkit.sandbox import AsyncSandbox
-from sandboxkit.testing.looking import gone, needle, outcome, present, writable
+from sandboxkit.testing.looking import gone, needle, outcome, present, reaching, writable
 from sandboxkit.testing.promises import promise
 from sandboxkit.testing.stage import Stage
 
@@ -40,7 +40,8 @@ class Endings:
 
     @promise("X2", delta=True)
     async def test_a_command_that_stops_its_parent_still_ends(self, box: AsyncSandbox) -> None:
-        ended = await outcome(box.exec("kill -STOP $PPID; echo out; exit 7", timeout=1))
+        script = 'kill -STOP $PPID; echo out; : >"$REACHED"; exit 7'
+        ended = await reaching(box, lambda timeout, env: outcome(box.exec(script, timeout=timeout, env=env)))
         if isinstance(ended, sandboxkit.CommandError):
             assert isinstance(ended, sandboxkit.CommandTimeout)
         else:
@@ -74,7 +75,7 @@ class Endings:
     @promise("X3", delta=True)
     async def test_a_killed_sandbox_gives_no_status(self, stage: Stage) -> None:
         async with stage.create() as doomed:
-            process = await doomed.spawn("echo before; kill -9 -1; kill -9 $PPID; sleep 600", timeout=1)
+            process = await doomed.spawn("echo before; kill -9 -1; kill -9 $PPID; sleep 600", timeout=3)
             output = b""
             with pytest.raises(sandboxkit.SandboxError) as caught:  # noqa: PT012
                 async with process:

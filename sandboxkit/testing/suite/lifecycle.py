@@ -248,8 +248,11 @@ class Lifecycle:
             "Z*) n=$((n+1));; esac; done; echo $n"
         )
         # The control: the second sh is replaced by a sleep, which never waits for the child that it inherited.
-        unreaped = f"sh -c 'sh -c \"exit 0\" & exec sleep 1' & sleep 0.3 || sleep 1; {count}"
-        assert int((await box.exec(unreaped)).text) >= 1
+        unreaped = (
+            "sh -c 'sh -c \"exit 0\" & exec sleep 600' >/dev/null & h=$!; "
+            f"until [ ${{n:-0}} -gt 0 ]; do {count} >/dev/null; done; kill $h; echo $n"
+        )
+        assert int((await box.exec(unreaped, timeout=60)).text) >= 1
         await box.exec("n=0; while [ $n -lt 10 ]; do (sh -c 'sleep 0' & ) ; n=$((n+1)); done")
 
         async def none() -> bool:

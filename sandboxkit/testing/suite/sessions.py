@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -187,12 +187,12 @@ class Sessions:
 
     @promise("T2", needs="tmux", delta=True)
     async def test_a_command_that_ends_at_once_loses_nothing(self, stage: Stage, box: AsyncSandbox) -> None:
-        async def one(number: int) -> tuple[int | None, bytes]:
+        async def one(number: int) -> tuple[TmuxStatus, int | None, bytes]:
             found = await run(box, f"printf 'last {number}'; exit {number}")
-            return found.exit_code, found.output
+            return found.status, found.exit_code, found.output
 
         found = await stage.gather(*[lambda n=n: one(n) for n in range(16)], at_once=4)
-        assert found == [(n, b"last %d" % n) for n in range(16)]
+        assert found == [(COMPLETED, n, b"last %d" % n) for n in range(16)]
 
     @promise("T2", needs="tmux", delta=True)
     async def test_completed_is_said_only_with_all_of_the_output(self, stage: Stage, box: AsyncSandbox) -> None:
@@ -202,6 +202,18 @@ class Sessions:
                 pass
             assert found.exit_code == 5
             assert found.output == b"".join(b"%d\n" % n for n in range(1, 20001)) + b"end"
+
+    @promise("T2", needs="tmux", delta=True)
+    async def test_a_directory_that_is_made_and_removed_meanwhile_loses_nothing(
+        self, box: AsyncSandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Every session must be where the others are looked for. As if another had made it, and its kill removed it.
+        async with ended(await box.tmux.start("true")):
+            where = (await box.exec(REMAINS)).stdout
+        make = 'until mkdir -m 700 "$1" 2>/dev/null'
+        changed_start(monkeypatch, make, f'until [ "$__gone" ]||{{ __gone=1;false;}}&&{make.removeprefix("until ")}')
+        async with ended(await box.tmux.start("true")):
+            assert (await box.exec(REMAINS)).stdout == where
 
     @promise("T3", needs="tmux", delta=True)
     async def test_the_log_is_byte_for_byte(self, box: AsyncSandbox) -> None:
@@ -224,11 +236,7 @@ class Sessions:
         path = f"{await writable(box)}/go"
         script = f"printf one; until [ -e {path} ]; do sleep 0.05; done; printf two"
         async with ended(await box.tmux.start(script, echo=False)) as session:
-
-            async def first() -> bool:
-                return (await session.poll()).output == b"one"
-
-            assert await stage.eventually(first)
+            assert await stage.eventually(_said(session, b"one"))
             found = await session.poll()
             assert (found.offset, (await session.poll(found.offset)).output) == (3, b"")
             await box.files.write(path, b"")
@@ -262,6 +270,10 @@ class Sessions:
         script = f"printf so-far; trap '' TERM HUP; while :; do sleep {number}; done"
         async with ended(await box.tmux.start(script, echo=False)) as session:
             assert await stage.eventually(present(box, number))
+            assert await stage.eventually(_said(session, b"so-far"))
+            assert (await session.wait(0)).status is RUNNING
+            with pytest.raises(sandboxkit.InvalidCommand):
+                await session.wait(float("nan"))
             found = await session.wait(0.5)
             assert (found.status, found.exit_code, found.output) == (RUNNING, None, b"so-far")
             assert await alive(box, number) == 1
@@ -315,8 +327,8 @@ class Sessions:
         session = await box.tmux.get(name)
         async with ended(session):
             assert await stage.eventually(present(box, number))
-            found = await session.poll()
-            assert (found.status, found.output) == (RUNNING, b"begun")
+            assert await stage.eventually(_said(session, b"begun"))
+            assert (await session.poll()).status is RUNNING
             found = await session.wait(0.1, kill=True)
             assert (found.status, found.exit_code) == (COMPLETED, 137)
 
@@ -337,11 +349,12 @@ class Sessions:
             assert await stage.eventually(flat)
 
     @promise("T4", needs=("tmux", "exec_user"))
-    async def test_a_session_is_its_users(self, box: AsyncSandbox) -> None:
+    async def test_a_session_is_its_users(self, stage: Stage, box: AsyncSandbox) -> None:
         async with ended(await box.tmux.start("id -u; sleep 600", user="65534", echo=False)) as session:
             assert session.name in [info.name for info in await box.tmux.list(user="65534")]
             await _unknown(box, session.name)
-            assert (await session.wait(0.5, kill=True)).output == b"65534\n"
+            assert await stage.eventually(_said(session, b"65534\n"))
+            assert (await session.wait(0.1, kill=True)).output == b"65534\n"
 
     @promise("T6", needs="tmux", delta=True)
     async def test_without_tmux_a_session_runs_all_the_same(
@@ -386,7 +399,8 @@ class Sessions:
     ) -> None:
         without_tmux(monkeypatch)
         path = f"{await writable(box)}/late"
-        script = f"(sleep 1; echo late; echo late; echo lived >{path}) & printf out; exit 2"
+        # More than a pipe holds: when it is through, some of it was read by what writes the log.
+        script = f"(sleep 1; head -c 300000 /dev/zero; echo lived >{path}) & printf out; exit 2"
         async with ended(await box.tmux.start(script)) as session:
             found = await session.wait(LIMIT)
             assert (found.status, found.exit_code, found.output) == (COMPLETED, 2, b"out")
@@ -396,6 +410,15 @@ class Sessions:
 
             assert await stage.eventually(lived)
             assert await session.poll() == found
+
+
+def _said(session: AsyncSession, output: bytes) -> Callable[[], Awaitable[bool]]:
+    """Make a check that a session has that output: what a program wrote comes to its log a little later."""
+
+    async def check() -> bool:
+        return (await session.poll()).output == output
+
+    return check
 
 
 async def _unknown(box: AsyncSandbox, name: str) -> None:

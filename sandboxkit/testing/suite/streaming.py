@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from sandboxkit.errors import InvalidCommand
 from sandboxkit.sandbox import AsyncSandbox
-from sandboxkit.testing.looking import alive, gone, needle, until, writable
+from sandboxkit.testing.looking import alive, gone, needle, present, until, writable
 from sandboxkit.testing.promises import promise
 from sandboxkit.testing.stage import Stage
 
@@ -52,9 +53,11 @@ class Streaming:
                 assert output == b"a0\n\x0012\n" + "é\n".encode()
                 assert await process.wait() == 0
 
-    @promise("X9", delta=True)
+    @promise("X4", "X9", delta=True)
     async def test_without_stdin_it_is_closed_at_once(self, box: AsyncSandbox) -> None:
         async with box.spawn("cat; echo end") as process:
+            with pytest.raises(InvalidCommand):
+                await process.write("echo this is no command\n")
             assert b"".join([chunk.data async for chunk in process]) == b"end\n"
 
     @promise("X9", delta=True)
@@ -131,6 +134,9 @@ class Streaming:
             assert await process.wait() == 6
             await process.signal(15)
         async with box.spawn(["sleep", "600"]) as process:
+            for number in (0, -9, 65, 2**40, 1.5, "TERM"):
+                with pytest.raises(InvalidCommand):
+                    await process.signal(number)  # type: ignore[arg-type]
             # A shell may not have become the sleep yet; only SIGKILL ends both alike.
             await process.signal(9)
             assert await process.wait() == 137
@@ -161,7 +167,10 @@ class Streaming:
         number = needle()
         async with box.spawn(f"echo out; sleep {number}") as process:
             await until(process, b"out\n")
-            assert await alive(box, number) == 1
+            assert await stage.eventually(present(box, number))
+            assert await process.wait(timeout=0) is None
+            with pytest.raises(InvalidCommand):
+                await process.wait(timeout=float("nan"))
         assert await stage.eventually(gone(box, number), within=5)
         process = await box.spawn(f"echo out; sleep {number}")
         await process.close()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from typing import Any
 
 import pytest
 
 import sandboxkit
 from sandboxkit.sandbox import AsyncSandbox
 from sandboxkit.testing import acts
-from sandboxkit.testing.looking import alive, gone, has, needle, outcome, present
+from sandboxkit.testing.looking import TIMEOUTS, alive, gone, has, needle, outcome, present, reaching
 from sandboxkit.testing.promises import promise
 from sandboxkit.testing.stage import Stage
 
@@ -35,24 +37,36 @@ MEMBERS = 6
 """Sleepers that it has at least."""
 
 
+async def timed_out(box: AsyncSandbox, script: str, timeout: float, **options: Any) -> sandboxkit.CommandTimeout:
+    """Run a command that does not end in time; give the error."""
+    began = time.monotonic()
+    with pytest.raises(sandboxkit.CommandTimeout) as caught:
+        await box.exec(script, timeout=timeout, **options)
+    assert timeout <= time.monotonic() - began <= timeout + BOUND
+    return caught.value
+
+
 class Timeouts:
     """Tests of commands whose time is up."""
 
     @promise("X5", "X6", delta=True)
     async def test_the_whole_tree_is_ended_and_the_caller_told(self, stage: Stage, box: AsyncSandbox) -> None:
         number = needle()
-        began = time.monotonic()
-        running = stage.start(lambda: box.exec(TREE.replace("N", number), timeout=2.0))
-        try:
-            assert await stage.eventually(present(box, number, MEMBERS + 2 * await has(box, "setsid")), within=1.8)
-        finally:
-            with pytest.raises(sandboxkit.CommandTimeout) as caught:
-                await running.finish()
-        assert 2.0 <= time.monotonic() - began <= 2.0 + BOUND
-        assert isinstance(caught.value, TimeoutError)
-        assert (caught.value.stdout, caught.value.killed, caught.value.dispatched) == (b"begun\n", True, True)
-        assert await alive(box, number) == 0
-        assert (await box.exec("echo usable")).text == "usable\n"
+        members = MEMBERS + 2 * await has(box, "setsid")
+        for timeout in (2.0, *TIMEOUTS[1:]):
+            running = stage.start(partial(timed_out, box, TREE.replace("N", number), timeout))
+            try:
+                whole = await stage.eventually(present(box, number, members), within=timeout - 0.2)
+            finally:
+                caught = await running.finish()
+            assert isinstance(caught, TimeoutError)
+            assert (caught.killed, caught.dispatched) == (True, True)
+            assert await alive(box, number) == 0
+            assert (await box.exec("echo usable")).text == "usable\n"
+            if whole:  # else it had no time for that
+                assert caught.stdout == b"begun\n"
+                return
+        pytest.fail("the tree was never whole")
 
     @promise("X5", needs="kill_tree_strict", delta=True)
     async def test_what_shed_its_mark_and_its_session_is_ended_too(self, stage: Stage, box: AsyncSandbox) -> None:
@@ -69,13 +83,17 @@ class Timeouts:
     @promise("X5", delta=True)
     async def test_a_timeout_holds_when_the_client_is_dead(self, stage: Stage, box: AsyncSandbox) -> None:
         number = needle()
-        with stage.child(acts.execute, box.id, TREE.replace("N", number), {"timeout": 2.5}) as child:
-            assert child.line() == "executing"
-            began = time.monotonic()
-            assert await stage.eventually(present(box, number, MEMBERS), within=2.3)
-            child.kill()
-        assert await alive(box, number) >= MEMBERS
-        assert await stage.eventually(gone(box, number), within=began + 2.5 + BOUND - time.monotonic())
+        for timeout in (2.5, *TIMEOUTS[1:]):
+            with stage.child(acts.execute, box.id, TREE.replace("N", number), {"timeout": timeout}) as child:
+                assert child.line() == "executing"
+                began = time.monotonic()
+                await stage.eventually(present(box, number, MEMBERS), within=timeout - 0.2)
+                child.kill()
+            outlived = await alive(box, number) >= MEMBERS
+            assert await stage.eventually(gone(box, number), within=began + timeout + BOUND - time.monotonic())
+            if outlived:  # else it had no time for that
+                return
+        pytest.fail("the tree was never seen without its client")
 
     @promise("X5", delta=True)
     async def test_one_commands_end_is_no_other_commands(self, stage: Stage, box: AsyncSandbox) -> None:
@@ -94,48 +112,65 @@ class Timeouts:
     @promise("X5")
     async def test_a_command_that_is_in_time_is_left_alone(self, stage: Stage, box: AsyncSandbox) -> None:
         number = needle()
-        result = await box.exec(f"sleep {number} >/dev/null 2>&1 & echo done; exit 3", timeout=0.8)
-        assert (result.exit_code, result.text) == (3, "done\n")
-        await stage.pause(1.0)
-        # What a command leaves behind lives on; its watchdog does not come back for it.
-        assert await alive(box, number) == 1
+        for timeout in TIMEOUTS:
+            script = f"sleep {number} >/dev/null 2>&1 & echo done; exit 3"
+            ended = await outcome(box.exec(script, timeout=timeout))
+            if isinstance(ended, sandboxkit.CommandError):
+                continue
+            assert (ended.exit_code, ended.text) == (3, "done\n")
+            await stage.pause(timeout + 0.2)
+            # What a command leaves behind lives on; its watchdog does not come back for it.
+            assert await alive(box, number) == 1
+            return
+        pytest.fail("the command was never in time")
+
+    @promise("X5", delta=True)
+    async def test_a_timeout_may_be_of_years(self, box: AsyncSandbox) -> None:
+        result = await box.exec("cat; exit 3", input=b"in", timeout=1e9)
+        assert (result.exit_code, result.text) == (3, "in")
+        async with box.spawn("echo out; exit 4", timeout=1e9) as process:
+            assert await process.wait() == 4
 
     @promise("X5", delta=True)
     async def test_no_watchdog_is_left_of_a_command_in_time(self, stage: Stage, box: AsyncSandbox) -> None:
         count = "n=0; for p in /proc/[0-9]*/stat; do n=$((n+1)); done; echo $n"
-        before = int((await box.exec(count)).text)
-        await stage.gather(*[lambda: box.exec("true", timeout=600.0)] * 10)
+        before = 0
 
         async def flat() -> bool:
             return int((await box.exec(count)).text) <= before
 
-        assert await stage.eventually(flat)
+        # Channels that are kept come to an end of their growth, one by one on a busy machine; watchdogs that are left
+        # would not.
+        for _ in range(10):
+            before = int((await box.exec(count)).text)
+            await stage.gather(*[lambda: box.exec("true", timeout=600.0)] * 10)
+            if await stage.eventually(flat, within=3):
+                return
+        pytest.fail("processes are left of commands that ended in time")
 
     @promise("X6", delta=True)
     async def test_output_before_the_timeout_is_kept(self, box: AsyncSandbox) -> None:
-        script = "printf 'out\\303'; printf err >&2; dd if=/dev/zero bs=1000 count=100 2>/dev/null; exec sleep 600"
-        with pytest.raises(sandboxkit.CommandTimeout) as caught:
-            await box.exec(script, timeout=1.0)
-        assert caught.value.stdout == b"out\xc3" + bytes(100_000)
-        assert (caught.value.stderr, caught.value.killed) == (b"err", True)
+        script = (
+            "printf 'out\\303'; printf err >&2; dd if=/dev/zero bs=1000 count=100 2>/dev/null; "
+            ': >"$REACHED"; exec sleep 600'
+        )
+        caught = await reaching(box, lambda timeout, env: timed_out(box, script, timeout, env=env))
+        assert caught.stdout == b"out\xc3" + bytes(100_000)
+        assert (caught.stderr, caught.killed) == (b"err", True)
 
     @promise("X6", delta=True)
     async def test_a_flood_is_ended_in_time(self, box: AsyncSandbox) -> None:
-        began = time.monotonic()
-        with pytest.raises(sandboxkit.CommandTimeout) as caught:
-            await box.exec("yes flood", timeout=0.8, max_output=1000)
-        assert time.monotonic() - began <= 1.0 + BOUND
-        assert caught.value.stdout.startswith(b"flood\nflood\n")
-        assert len(caught.value.stdout) <= 1000
+        script = 'yes flood | { head -c 100000; : >"$REACHED"; cat; }'
+        caught = await reaching(box, lambda timeout, env: timed_out(box, script, timeout, env=env, max_output=1000))
+        assert caught.stdout.startswith(b"flood\nflood\n")
+        assert len(caught.stdout) <= 1000
         assert (await box.exec("echo usable")).text == "usable\n"
 
     @promise("X6", delta=True)
     async def test_input_that_nobody_reads_delays_no_timeout(self, box: AsyncSandbox) -> None:
-        began = time.monotonic()
-        with pytest.raises(sandboxkit.CommandTimeout) as caught:
-            await box.exec("echo out; sleep 600", input=b"x" * (5 << 20), timeout=0.8)
-        assert time.monotonic() - began <= 0.8 + BOUND
-        assert caught.value.stdout == b"out\n"
+        script, data = 'echo out; : >"$REACHED"; sleep 600', b"x" * (5 << 20)
+        caught = await reaching(box, lambda timeout, env: timed_out(box, script, timeout, env=env, input=data))
+        assert caught.stdout == b"out\n"
 
     @promise("X6", delta=True)
     async def test_a_stopped_family_delays_no_timeout(self, stage: Stage) -> None:
@@ -148,13 +183,17 @@ class Timeouts:
 
     @promise("X6")
     async def test_a_spawned_command_times_out_after_its_output(self, box: AsyncSandbox) -> None:
-        streams = {1: b"", 2: b""}
-        with pytest.raises(sandboxkit.CommandTimeout) as caught:  # noqa: PT012
-            async with box.spawn("echo out; echo err >&2; exec sleep 600", timeout=0.8) as process:
-                async for chunk in process:
-                    streams[chunk.stream] += chunk.data
-        assert streams == {1: b"out\n", 2: b"err\n"}
-        assert caught.value.killed is True
+        async def streamed(timeout: float, env: dict[str, str]) -> dict[int, bytes]:
+            streams = {1: b"", 2: b""}
+            script = 'echo out; echo err >&2; : >"$REACHED"; exec sleep 600'
+            with pytest.raises(sandboxkit.CommandTimeout) as caught:  # noqa: PT012
+                async with box.spawn(script, timeout=timeout, env=env) as process:
+                    async for chunk in process:
+                        streams[chunk.stream] += chunk.data
+            assert caught.value.killed is True
+            return streams
+
+        assert await reaching(box, streamed) == {1: b"out\n", 2: b"err\n"}
         process = await box.spawn("sleep 600", timeout=0.5)
         async with process:
             with pytest.raises(sandboxkit.CommandTimeout):

@@ -257,6 +257,11 @@ class Transfers:
         assert str(len(SMALL)) in sizes
         assert sizes <= {str(len(SMALL)), str(len(LARGE))}
         assert {info.name for info in await box.files.list(f"{directory}/t")} == {"1", "2", "3"}
+        # The reader may have come at other moments only; what has the old file open has all of it, whenever it reads.
+        await box.exec(["ln", f"{directory}/t/1", f"{directory}/kept"])
+        await box.files.upload(tmp_path / "large", f"{directory}/t")
+        assert await box.files.read(f"{directory}/kept") == SMALL
+        assert await box.files.read(f"{directory}/t/1") == LARGE
 
     @promise("F6", "X7")
     async def test_an_interrupted_transfer_changes_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -19,8 +20,9 @@ LONG = b"l" * 900_000
 # Prints every size that the file $F is seen to have until $D/stop is there; a missing file is seen as "none".
 WATCH = (
     'while ! [ -e "$D/stop" ]; do cat "$F" >"$D/seen" 2>/dev/null && stat -c %s "$D/seen" || echo none; done '
-    "| sort | uniq -c; echo watched"
+    '>>"$D/sizes"'
 )
+"""Writes how long the file is, again and again."""
 
 
 async def _names(box: AsyncSandbox, directory: str) -> list[str]:
@@ -41,9 +43,20 @@ class Writes:
         while time.monotonic() < end:
             await box.files.write(path, LONG)
             await box.files.write(path, SHORT)
+
+        def seen(data: bytes) -> Callable[[], Awaitable[bool]]:
+            async def check() -> bool:
+                return str(len(data)) in (await box.files.read_text(f"{directory}/sizes")).split()
+
+            return check
+
+        # It may have come at other moments only: each of the two stays until it has been seen.
+        for data in (LONG, SHORT):
+            await box.files.write(path, data)
+            assert await stage.eventually(seen(data))
         await box.files.write(f"{directory}/stop", b"")
-        text = (await watching.finish()).text
-        sizes = {line.split()[1] for line in text.splitlines() if line != "watched"}
+        assert (await watching.finish()).exit_code == 0
+        sizes = set((await box.files.read_text(f"{directory}/sizes")).split())
         assert sizes == {str(len(SHORT)), str(len(LONG))}
         assert await _names(box, f"{directory}/watched") == ["file"]
 
