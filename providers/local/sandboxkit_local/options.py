@@ -17,9 +17,12 @@ _OWN_PLACES = ("/", "/dev", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "
 
 
 def _paths(value: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise InvalidSpec("read_only is a list of paths, not one")
-    return tuple(os.fspath(path) for path in value)
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InvalidSpec(f"read_only is a list of paths, not {value!r}")
+    paths = tuple(value)
+    if not all(isinstance(path, str | os.PathLike) for path in paths):
+        raise InvalidSpec("read_only is a list of paths, each a text or a pathlib.Path")
+    return tuple(os.fspath(path) for path in paths)
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Collection, Mapping
@@ -34,7 +33,7 @@ from sandboxkit.model import (
     TerminalSize,
 )
 from sandboxkit.provider import ProviderBase, World
-from sandboxkit_local import creation, declared, process
+from sandboxkit_local import creation, declared, ending, process
 from sandboxkit_local.connection import connect
 from sandboxkit_local.inside.plan import Plan
 from sandboxkit_local.options import LocalConnect, LocalOptions
@@ -118,8 +117,6 @@ class LocalProvider(ProviderBase):
             )
         if spec.cwd is not None and (not spec.cwd.startswith("/") or "\0" in spec.cwd):
             raise InvalidSpec(f"cwd must be an absolute path, not {spec.cwd!r}")
-        if spec.command is not None and (not spec.command or not all(spec.command[:1])):
-            raise InvalidSpec("the sandbox's own command is empty")
         return options
 
     def _plan(self, request: CreateRequest, options: LocalOptions, claim: str) -> Plan:
@@ -252,58 +249,18 @@ class LocalProvider(ProviderBase):
             return False
         try:
             while True:
-                await self._end(sandbox_id, until)
+                await ending.end(self.world, self.state, sandbox_id, until)
                 if isolation == "none":
-                    await self.world.call(_end_plain_processes, sandbox_id, until=until, urgent=True)
+                    await self.world.call(ending.end_plain_processes, sandbox_id, until=until, urgent=True)
                 removed = await self.world.call(self.state.remove, sandbox_id, until=until, urgent=True)
                 if removed is not None:
                     return removed
                 # Another client restarts it, or removes it.
-                await self._look_again(sandbox_id, until)
+                await ending.look_again(self.world, sandbox_id, until)
         except OSError as exc:
             raise ProviderError(
                 f"sandbox {sandbox_id} is ended, but its files in {self.state.path} cannot be removed: {exc.strerror}"
             ) from exc
-
-    async def _end(self, sandbox_id: str, until: float | None) -> None:
-        """End PID 1, and with it everything in the sandbox, and wait until that is so."""
-        while True:
-            status, pid = self.state.status(sandbox_id)
-            if status is Status.CREATING:
-                # Whoever makes it holds on to it; it is ready or gone in a moment.
-                pid = 0
-            elif status is not Status.RUNNING:
-                return
-            elif pid == 0:
-                await self._ask_to_end(sandbox_id, until)
-            if pid and (pidfd := _open_pid(pid)) is not None:
-                try:
-                    # Still the same one? A pid is given out again, the lock is not.
-                    if self.state.status(sandbox_id)[1] == pid:
-                        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                    readable, _ = await self.world.ready(read=(pidfd,), until=until)
-                    if readable:
-                        continue
-                except ProcessLookupError:
-                    continue
-                finally:
-                    os.close(pidfd)
-            await self._look_again(sandbox_id, until)
-
-    async def _look_again(self, sandbox_id: str, until: float | None) -> None:
-        if until is not None and self.world.now() >= until:
-            raise DeadlineExceeded(f"sandbox {sandbox_id} did not end within the operation's deadline")
-        await self.world.sleep(_CLAIM_PAUSE)
-
-    async def _ask_to_end(self, sandbox_id: str, until: float | None) -> None:
-        # Its PID 1 lives in a pid namespace that cannot be seen from here.
-        with contextlib.suppress(SandboxError):
-            connection = await connect(self.world, self.state, sandbox_id, until=until)
-            try:
-                await connection.send(frame(b"end"), until=until)
-                await connection.answer(until=until)
-            finally:
-                connection.close()
 
     async def restart(self, sandbox_id: str, *, until: float | None) -> SandboxInfo:
         """Replace PID 1 and everything that it ran, over the same files."""
@@ -325,7 +282,7 @@ class LocalProvider(ProviderBase):
             if word == b"ready":
                 return attrs.evolve(await self.get(sandbox_id, until=until), status=Status.RUNNING)
             # Another client restarts or removes it.
-            await self._look_again(sandbox_id, until)
+            await ending.look_again(self.world, sandbox_id, until)
 
     async def _rebuild(self, plan: Plan, until: float | None) -> bytes:
         builder = await self.world.call(creation.start_builder, plan, until=until, undo=creation.Builder.abandon)
@@ -391,20 +348,6 @@ class LocalProvider(ProviderBase):
             )
 
 
-def _open_pid(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
-
-
-def _end_plain_processes(sandbox_id: str) -> None:
-    from sandboxkit_local.inside.tree import end_marked
-
-    if not end_marked(sandbox_id, 5.0):
-        raise ProviderError(f"some processes of sandbox {sandbox_id} could not be ended")
-
-
 def _user_name() -> str:
     import pwd
 
@@ -412,6 +355,3 @@ def _user_name() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
-
-
-__all__ = ["LocalProvider", "SandboxNotRunning"]

@@ -8,17 +8,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 import sandboxkit
 from sandboxkit.client import AsyncClient
+from sandboxkit.driver import run
 from sandboxkit.sync import Client, Sandbox
 from sandboxkit_local import locks
 from sandboxkit_local.probe import probe
 
+T = TypeVar("T")
+
 PATIENCE = 20.0
 """Seconds after which what should happen at once is taken to never happen."""
+
+TIMEOUTS = (0.4, 3.0, 12.0)
+"""Seconds that a command may have, in turn, to come to its point."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -92,10 +99,46 @@ def wait_for_end(pid: int) -> None:
         os.close(fd)
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs: a zombie does not, and may be gone while it is looked at."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
+
+
+def end_soon(client: Client, sandbox_id: str) -> None:
+    """Bring a sandbox's deadline forward, now that all is arranged: on a busy machine an early one comes before."""
+    provider = client._async.provider
+    run(provider.extend(sandbox_id, expires_at=time.time() + 0.2, until=None))  # type: ignore[attr-defined]
+
+
+def reaching(box: Sandbox, command: Callable[[float], T]) -> T:
+    """Run a command with a timeout, and again with a longer one while it does not come to its point in time.
+
+    There it makes the file ``reached`` in its working directory. A busy machine may take all of a short timeout from
+    it; what is to be seen in time is seen for certain then.
+    """
+    for timeout in TIMEOUTS:
+        ended = command(timeout)
+        if box.files.exists("reached"):
+            return ended
+    raise AssertionError(f"the command did not come to its point in {timeout} s")
+
+
 def processes(box: Sandbox) -> int:
     """Count the processes of a sandbox, without its PID 1 and the one that counts."""
     listed = box.exec("n=0; for p in /proc/[0-9]*; do n=$((n+1)); done; echo $n").text
     return int(listed) - 2
 
 
-__all__ = ["PATIENCE", "AsyncClient", "eventually", "processes", "wait_for_end"]
+__all__ = [
+    "PATIENCE",
+    "AsyncClient",
+    "alive",
+    "end_soon",
+    "eventually",
+    "processes",
+    "reaching",
+    "wait_for_end",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +19,9 @@ import sandboxkit
 from sandboxkit.driver import run
 from sandboxkit.model import Command
 from sandboxkit.sync import Client, Sandbox
-from sandboxkit_local.options import LocalOptions
 from sandboxkit_local.process import LocalProcess, make_request
 
 from .conftest import eventually, processes
-
-PYTHON = "/usr/bin/python3"
-
-
-def needs_python() -> None:
-    if not Path(PYTHON).exists():
-        pytest.skip(f"needs {PYTHON}")
-
 
 # -- starting ------------------------------------------------------------------------------------------------------
 
@@ -156,130 +149,6 @@ def test_output_fills_the_pipe_and_waits_for_its_reader(shared: Sandbox) -> None
 
 # -- ending --------------------------------------------------------------------------------------------------------
 
-TREES = {
-    "plain": "sleep 600 & sleep 600",
-    "ignores TERM": "trap '' TERM HUP INT; sleep 600 & sleep 600",
-    "setsid": "setsid sleep 600 & setsid sh -c 'sleep 600 & sleep 600' & sleep 600",
-    "emptied environment": "env -i setsid /bin/sh -c '/bin/sleep 600 & /bin/sleep 600 & exit' ; sleep 600",
-    "double fork": "(setsid sh -c '(sleep 600 &) &' &) ; sleep 600",
-    "many": "for i in 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0; do (setsid sleep 600 &); done; sleep 600",
-}
-
-
-@pytest.mark.parametrize("name", TREES)
-def test_a_timeout_ends_the_whole_tree(box: Sandbox, name: str) -> None:
-    with box.spawn("setsid sleep 600 & sleep 600") as other:
-        eventually(lambda: processes(box) >= 3, "the other command has started")
-        beside = processes(box)
-        with pytest.raises(sandboxkit.CommandTimeout) as caught:
-            box.exec(f"echo before; ({TREES[name]})", timeout=0.4)
-        assert (caught.value.killed, caught.value.stdout) == (True, b"before\n")
-        assert processes(box) == beside
-        assert other.exit_code is None
-        assert other.kill() is True
-    assert processes(box) == 0
-
-
-def test_what_left_its_session_or_its_mark_is_still_found(box: Sandbox) -> None:
-    # One sheds the mark and keeps the session, the other the reverse.
-    script = "(ulimit -S -w 7; sleep 600) & setsid sleep 600 & sleep 600"
-    with box.spawn(script) as process:
-        eventually(lambda: processes(box) >= 4, "all have started")
-        assert process.kill() is True
-    assert processes(box) == 0
-
-
-HOPPERS = """
-import os, time
-def hop(pause):
-    while True:
-        if os.fork():
-            os._exit(0)
-        os.setsid()
-        if pause:
-            time.sleep(pause)
-for n in range({count}):
-    if os.fork() == 0:
-        hop({pause})
-print("hopping", flush=True)
-time.sleep(600)
-"""
-
-
-@pytest.mark.parametrize(("count", "pause"), [(30, 0.05), (30, 0.002), (30, 0.0002), (120, 0)])
-def test_chains_of_processes_that_hop_are_ended(client: Client, count: int, pause: float) -> None:
-    needs_python()
-    # Room for the zombies too, which come faster than they are reaped.
-    with client.create(ttl=120, options=LocalOptions(pids=4000)) as box:
-        with box.spawn([PYTHON, "-I", "-S", "-c", HOPPERS.format(count=count, pause=pause)], timeout=60) as process:
-            assert next(iter(process)).data == b"hopping\n"
-            assert processes(box) > 20
-            assert process.kill() is True
-        assert processes(box) == 0
-        assert box.exec("echo usable").stdout == b"usable\n"
-
-
-def test_others_are_left_as_they_were_by_a_kill_of_hoppers(box: Sandbox) -> None:
-    needs_python()
-    with box.spawn(["sleep", "600"]) as stopped, box.spawn("while :; do sleep 0.01; done") as ticker:
-        stopped.signal(signal.SIGSTOP)
-        eventually(lambda: states_of(box, "sleep").count("T") == 1, "it is stopped")
-        with box.spawn([PYTHON, "-I", "-S", "-c", HOPPERS.format(count=30, pause=0.0002)], timeout=60) as process:
-            assert next(iter(process)).data == b"hopping\n"
-            assert process.kill() is True
-        assert states_of(box, "sleep").count("T") == 1
-        assert "T" not in states_of(box, "sh")
-        assert ticker.exit_code is None
-
-
-def states_of(box: Sandbox, name: str) -> list[str]:
-    lines = box.exec("cat /proc/[0-9]*/stat").text.splitlines()
-    return [line.split()[2] for line in lines if f"({name})" in line]
-
-
-def test_a_process_whose_first_thread_ended_is_no_zombie(box: Sandbox) -> None:
-    needs_python()
-    script = (
-        "import ctypes, os, threading, time\n"
-        "if os.fork(): time.sleep(600)\n"
-        "os.setsid(); threading.Thread(target=time.sleep, args=(600,)).start(); print('there', flush=True)\n"
-        "ctypes.CDLL(None).syscall(60, 0)\n"
-    )
-    if os.uname().machine != "x86_64":
-        pytest.skip("the number of exit is that of x86_64")
-    with box.spawn([PYTHON, "-I", "-S", "-c", script]) as process:
-        assert next(iter(process)).data == b"there\n"
-        eventually(lambda: " Z " in box.exec("cat /proc/[0-9]*/stat").text, "the first thread has ended")
-        assert processes(box) == 2
-        assert process.kill() is True
-    assert processes(box) == 0
-
-
-def test_a_fork_bomb_is_held_and_ended(client: Client) -> None:
-    with client.create(ttl=120, options=LocalOptions(pids=100)) as box:
-        with pytest.raises(sandboxkit.CommandTimeout) as caught:
-            box.exec("bomb() { bomb | bomb & }; bomb; sleep 600", timeout=1)
-        assert caught.value.killed is True
-        assert processes(box) == 0
-        needs_python()
-        with box.spawn([PYTHON, "-I", "-S", "-c", FULL]) as full:
-            assert next(iter(full)).data == b"full\n"
-            with pytest.raises(sandboxkit.SandboxError, match="no room for another process"):
-                box.exec("true")
-            assert full.kill() is True
-        assert box.exec("echo usable").stdout == b"usable\n"
-
-
-FULL = """
-import os, time
-try:
-    while os.fork():
-        pass
-except OSError:
-    print("full", flush=True)
-time.sleep(600)
-"""
-
 
 def test_a_signal_reaches_the_command_itself(shared: Sandbox) -> None:
     with shared.spawn("trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.01; done") as process:
@@ -316,20 +185,27 @@ def test_a_timeout_holds_with_the_client_dead(client: Client, box: Sandbox) -> N
     program = """
 import sandboxkit, sys
 with sandboxkit.connect("local", state_dir=sys.argv[1]) as client:
-    with client.get(sys.argv[2]).spawn("setsid sleep 600 & echo; sleep 600", timeout=1.5) as p:
+    with client.get(sys.argv[2]).spawn("setsid sleep 600 & echo; sleep 600", timeout=float(sys.argv[3])) as p:
         next(iter(p))
         print("running", flush=True)
         sys.stdin.read()
 """
     state = client._async.provider.state.path  # type: ignore[attr-defined]
-    with subprocess.Popen(
-        [sys.executable, "-c", program, state, box.id], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"running\n"
-        other.kill()
-    assert processes(box) >= 2
-    eventually(lambda: processes(box) == 0, "the watchdog ended the tree")
+    for timeout in (1.5, 4.0, 12.0):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, state, box.id, str(timeout)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other:
+            assert other.stdout is not None
+            told = other.stdout.readline()
+            other.kill()
+        # On a busy machine the time may be up before this.
+        outlived = told == b"running\n" and processes(box) >= 2
+        eventually(lambda: processes(box) == 0, "the watchdog ended the tree")
+        if outlived:
+            return
+    pytest.fail(f"no tree outlived its client, not even one with {timeout} s")
 
 
 def test_orphans_are_reaped(box: Sandbox) -> None:
@@ -345,8 +221,14 @@ def test_many_commands_at_once_do_not_disturb_each_other(shared: Sandbox) -> Non
         process.close()
 
 
+def held_here() -> int:
+    # What other tests dropped may hold descriptors until it is collected: it must not hide that one stays open.
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_a_process_may_be_closed_under_its_reader(box: Sandbox) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = held_here()
     process = box.spawn("sleep 600")
     ended: list[object] = []
 
@@ -363,15 +245,12 @@ def test_a_process_may_be_closed_under_its_reader(box: Sandbox) -> None:
     process.close()
     reader.join(timeout=10)
     assert ended[-1] == "over"
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert held_here() <= before
 
 
 def test_descriptors_stay_flat_on_both_sides(box: Sandbox, first_pid: Callable[[str], int]) -> None:
-    def held() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
     box.exec("true")
-    before = held()
+    before = held_here()
     for n in range(200):
         if n % 4 == 0:
             box.exec("sleep 0.05 & echo x", input=b"abc", timeout=5)
@@ -381,23 +260,42 @@ def test_descriptors_stay_flat_on_both_sides(box: Sandbox, first_pid: Callable[[
             with pytest.raises(sandboxkit.WorkingDirectoryError):
                 box.exec("true", cwd="/nope")
         else:
-            with box.spawn("cat") as process:
+            with box.spawn("cat", stdin=True) as process:
                 process.write(b"x")
-    assert held() == before
+    assert held_here() <= before
     if os.geteuid() == 0:
         pid = first_pid(box.id)
         eventually(lambda: len(list(Path(f"/proc/{pid}/fd").iterdir())) < 15, "PID 1 has let go of all pipes")
 
 
-def test_a_stopped_pid_1_costs_no_more_than_the_timeout(box: Sandbox, first_pid: Callable[[str], int]) -> None:
+def test_a_stopped_pid_1_costs_no_more_than_the_timeout(
+    client: Client, box: Sandbox, first_pid: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = client._async.provider.world
+    ready, sleep = world.ready, world.sleep
+    waits: list[float] = []
+
+    async def ready_noted(*, until: float | None = None, **fds: Any) -> Any:
+        assert until is not None, "this may wait for ever"
+        waits.append(max(0.0, until - world.now()))
+        return await ready(until=until, **fds)
+
+    async def sleep_noted(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(seconds)
+
     pid = first_pid(box.id)
     os.kill(pid, signal.SIGSTOP)
     try:
-        began = time.monotonic()
-        with pytest.raises(sandboxkit.CommandTimeout) as caught:
-            box.exec("true", timeout=0.2)
+        # What it waits for at most, not how long it takes: that is more on a busy machine.
+        with monkeypatch.context() as patch:
+            patch.setattr(world, "ready", ready_noted)
+            patch.setattr(world, "sleep", sleep_noted)
+            with pytest.raises(sandboxkit.CommandTimeout) as caught:
+                box.exec("true", timeout=0.2)
         assert caught.value.killed is None
-        assert time.monotonic() - began < 5.2
+        assert waits
+        assert sum(waits) < 5.2
     finally:
         os.kill(pid, signal.SIGCONT)
     assert box.exec("echo again").stdout == b"again\n"

@@ -14,7 +14,7 @@ import sandboxkit
 from sandboxkit.sync import Client, Sandbox
 from sandboxkit_local import locks
 
-from .conftest import eventually, wait_for_end
+from .conftest import alive, end_soon, eventually, reaching, wait_for_end
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,6 @@ def plain(state: Path) -> Iterator[Client]:
 def box(plain: Client) -> Iterator[Sandbox]:
     with plain.create(ttl=60) as made:
         yield made
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except OSError:
-        return False
 
 
 def test_it_declares_what_it_does_not_do(plain: Client, client: Client) -> None:
@@ -55,14 +48,18 @@ def test_commands_are_plain_processes_of_this_user(box: Sandbox, state: Path) ->
 def test_a_timeout_ends_the_tree_and_no_other_process(box: Sandbox) -> None:
     with box.spawn("echo $$; exec sleep 600") as other:
         outside = int(next(iter(other)).data)
-        with pytest.raises(sandboxkit.CommandTimeout) as caught:
-            box.exec(
-                "setsid sh -c 'echo $$; exec sleep 600' & env -i setsid /bin/sh -c 'sleep 600' & sleep 600",
-                timeout=0.4,
-            )
-        assert caught.value.killed is True
-        assert not alive(int(caught.value.stdout))
-        assert alive(outside)
+        script = (
+            "setsid sh -c 'echo $$; : >reached; exec sleep 600' & env -i setsid /bin/sh -c 'sleep 600' & sleep 600"
+        )
+
+        def ended(timeout: float) -> sandboxkit.CommandTimeout:
+            with pytest.raises(sandboxkit.CommandTimeout) as caught:
+                box.exec(script, timeout=timeout)
+            assert caught.value.killed is True
+            assert alive(outside)
+            return caught.value
+
+        assert not alive(int(reaching(box, ended).stdout))
 
 
 @pytest.mark.parametrize("keeper", ["lives", "was ended"])
@@ -82,12 +79,19 @@ def test_delete_ends_everything_also_when_its_keeper_was_ended(plain: Client, st
 
 
 def test_the_deadline_ends_everything(plain: Client) -> None:
-    box = plain.create(ttl=1)
-    pid = int(box.exec("setsid sleep 600 >/dev/null 2>&1 & echo $!").stdout)
-    assert alive(pid)
-    eventually(lambda: not alive(pid), "the deadline ends it")
-    assert time.time() >= (box.info().expires_at or 0)
-    assert box.delete() is True
+    with plain.create(ttl=600) as box:
+        pid = int(box.exec("setsid sleep 600 >/dev/null 2>&1 & echo $!").stdout)
+        assert alive(pid)
+        end_soon(plain, box.id)
+        eventually(lambda: not alive(pid), "the deadline ends it")
+        assert time.time() >= (box.info().expires_at or 0)
+        assert box.delete() is True
+
+
+def test_a_deadline_that_nobody_moved_ends_the_keeper(plain: Client) -> None:
+    with plain.create(ttl=0.5) as box:
+        eventually(lambda: box.info().status == "stopped", "the deadline ends it")
+        assert time.time() >= (box.info().expires_at or 0)
 
 
 def test_orphans_stay_with_their_keeper(box: Sandbox, state: Path) -> None:

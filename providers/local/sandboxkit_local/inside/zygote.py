@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from contextlib import suppress
 
 from sandboxkit_local.inside.clients import Clients
 from sandboxkit_local.inside.killer import Killer
@@ -201,7 +202,9 @@ class Zygote:
         elif word == b"signal":
             running = self._by_mark.get(int(items[1]))
             if running is not None and running.exit_code is None and running.pid:
-                os.kill(running.pid, int(items[2]))
+                # Whatever a client sends, the first process of a sandbox goes on.
+                with suppress(OSError, OverflowError):
+                    os.kill(running.pid, int(items[2]))
             self._clients.send(connection, b"ok")
         elif word == b"extend":
             self._set_deadline(float(items[1]))
