@@ -8,6 +8,7 @@ from typing import Any, Literal
 import attrs
 
 from sandboxkit.errors import InvalidSpec
+from sandboxkit.kinds import check_kinds, mapping, words
 
 DEFAULT_PIDS = 512
 """Processes that a sandbox may have unless told otherwise; the keep-alive takes up to four."""
@@ -62,14 +63,6 @@ class RegistryAuth:
     registry: str | None = None
 
 
-def _dictionary(value: Mapping[str, str] | None) -> dict[str, str]:
-    return dict(value or {})
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value or ())
-
-
 @attrs.frozen(kw_only=True)
 class DockerOptions:
     """What only Docker has, for ``SandboxSpec.options``.
@@ -88,12 +81,12 @@ class DockerOptions:
 
     pids: int | None = DEFAULT_PIDS
     read_only: bool = False
-    tmpfs: Mapping[str, str] = attrs.field(factory=dict, converter=_dictionary)
-    cap_add: tuple[str, ...] = attrs.field(default=(), converter=_words)
-    cap_drop: tuple[str, ...] = attrs.field(default=(), converter=_words)
-    security_opt: tuple[str, ...] = attrs.field(default=(), converter=_words)
-    extra_hosts: Mapping[str, str] = attrs.field(factory=dict, converter=_dictionary)
-    volumes: Mapping[str, str] = attrs.field(factory=dict, converter=_dictionary)
+    tmpfs: Mapping[str, str] = attrs.field(factory=dict, converter=mapping)
+    cap_add: tuple[str, ...] = attrs.field(default=(), converter=words)
+    cap_drop: tuple[str, ...] = attrs.field(default=(), converter=words)
+    security_opt: tuple[str, ...] = attrs.field(default=(), converter=words)
+    extra_hosts: Mapping[str, str] = attrs.field(factory=dict, converter=mapping)
+    volumes: Mapping[str, str] = attrs.field(factory=dict, converter=mapping)
     shm_mib: int | None = None
     platform: str | None = None
     runtime: str | None = None
@@ -107,6 +100,13 @@ def docker_options(options: Any) -> DockerOptions:
         return DockerOptions()
     if not isinstance(options, DockerOptions):
         raise InvalidSpec(f"options for docker are a DockerOptions, not a {type(options).__name__}")
+    check_kinds(
+        options,
+        texts=("platform", "runtime"),
+        flags=("read_only",),
+        lists={"cap_add": str, "cap_drop": str, "security_opt": str},
+        mappings={"tmpfs": str, "extra_hosts": str, "volumes": str},
+    )
     if options.pids is not None and (not isinstance(options.pids, int) or options.pids < 16):
         raise InvalidSpec(f"pids must be a whole number of 16 or more, or None, not {options.pids!r}")
     if options.shm_mib is not None and (not isinstance(options.shm_mib, int) or options.shm_mib < 1):

@@ -26,12 +26,7 @@ def restart(daemon: Daemon, info: SandboxInfo, *, until: float | None) -> Sandbo
         raise SandboxNotRunning(
             f"sandbox {info.id[:12]} has reached its deadline and cannot restart; make another", status=info.status
         )
-    # At once, without a grace: a PID 1 that ignores SIGTERM does not slow it.
-    answer = daemon.request("POST", f"/containers/{info.id}/restart", until=until, query={"t": 0})
-    if answer.status == 404:
-        raise SandboxNotFound(f"no sandbox {info.id!r} at {daemon.address}")
-    if answer.status != 204:
-        raise failure(answer.status, answer.message, "restarting the sandbox")
+    _end_and_start(daemon, info.id, until)
     settled = time.monotonic() + SETTLING
     while True:
         found = _look(daemon, info.id, until)
@@ -46,6 +41,21 @@ def restart(daemon: Daemon, info: SandboxInfo, *, until: float | None) -> Sandbo
                     raise
         elif time.monotonic() >= settled:
             return now
+        time.sleep(POLL)
+
+
+def _end_and_start(daemon: Daemon, container: str, until: float | None) -> None:
+    settled = time.monotonic() + SETTLING
+    while True:
+        # At once, without a grace: a PID 1 that ignores SIGTERM does not slow it.
+        answer = daemon.request("POST", f"/containers/{container}/restart", until=until, query={"t": 0})
+        if answer.status == 204:
+            return
+        if answer.status == 404:
+            raise SandboxNotFound(f"no sandbox {container!r} at {daemon.address}")
+        # The daemon stops it and then starts it: another restart may end it between the daemon's look and its kill.
+        if "is not running" not in answer.message or time.monotonic() >= settled:
+            raise failure(answer.status, answer.message, "restarting the sandbox")
         time.sleep(POLL)
 
 

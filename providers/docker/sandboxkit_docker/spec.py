@@ -83,8 +83,6 @@ def check(spec: SandboxSpec) -> None:
     )
     if any("\0" in text for text in texts):
         raise InvalidSpec("command, env, labels, user and cwd cannot hold a NUL byte")
-    if spec.command is not None and not spec.command:
-        raise InvalidSpec("command is empty; leave it out for a sandbox that only waits")
     if spec.command and spec.command[0].startswith("-"):
         # The shell that starts it would take the name for an option.
         raise InvalidSpec(f"a command's program cannot begin with a dash: {spec.command[0]!r}")

@@ -114,9 +114,9 @@ def through(proxy: Proxy, remains: Any) -> Iterator[Client]:
         yield made
 
 
-def eventually(true: Callable[[], object], what: str) -> None:
+def eventually(true: Callable[[], object], what: str, *, within: float = PATIENCE) -> None:
     """Wait until something is so."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + within
     while not true():
         assert time.monotonic() < until, f"never: {what}"
         time.sleep(0.02)

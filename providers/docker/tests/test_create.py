@@ -283,6 +283,13 @@ class DockerFiles:
 # -- giving up ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a cancelled create wait for its clean-up to the end, however long a busy daemon takes for a start."""
+    monkeypatch.setattr("sandboxkit_docker.provider.SETTLE", 60.0)
+
+
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("part", ["/containers/create", "/start"])
 def test_a_cancelled_create_has_left_nothing_when_it_raises(proxy: Proxy, remains: Any, part: str) -> None:
     reached = threading.Event()
@@ -310,6 +317,7 @@ def test_a_cancelled_create_has_left_nothing_when_it_raises(proxy: Proxy, remain
     assert remains() == []
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_cancellation_at_any_moment_leaves_nothing(daemon: Daemon, remains: Any) -> None:
     async def body() -> None:
         world = AsyncioWorld()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sandboxkit_docker import DockerOptions, restarting
-from sandboxkit_docker.daemon import Daemon
+from sandboxkit_docker.daemon import Answer, Daemon
 
 from sandboxkit.errors import ProviderError, SandboxNotFound, SandboxNotRunning
 from sandboxkit.model import Status
@@ -45,6 +45,8 @@ def test_one_that_does_not_run_is_started(daemon: Daemon, box: Sandbox, word: st
 def test_another_restart_meanwhile_does_no_harm(
     client: Client, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
+    # How long the other restart takes is not what this is about.
+    monkeypatch.setattr(restarting, "SETTLING", 60.0)
     real, looks = restarting.inspect, itertools.count(1)
 
     def inspect(*args: Any, **kwargs: Any) -> Any:
@@ -73,6 +75,28 @@ def test_another_restart_meanwhile_does_no_harm(
         assert box.restart().status is Status.RUNNING
         timer.join()
         assert box.exec("stat -c %a /work").text == "1777\n"
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+def test_another_restart_that_ends_it_first_does_no_harm(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    real, refused = Daemon.request, itertools.count()
+
+    def request(self: Daemon, method: str, path: str, **kwargs: Any) -> Any:
+        if path.endswith("/restart") and next(refused) < times:
+            real(self, "POST", f"/containers/{box.id}/stop", until=None, query={"t": 0})
+            return Answer(500, {"message": "Cannot restart container c: Container c is not running"})
+        return real(self, method, path, **kwargs)
+
+    monkeypatch.setattr(Daemon, "request", request)
+    if times == 1:
+        # How long the other restart's stop takes is not what this is about.
+        monkeypatch.setattr(restarting, "SETTLING", 60.0)
+        assert box.restart().status is Status.RUNNING
+    else:
+        with pytest.raises(ProviderError, match="500: Cannot restart"):
+            box.restart()
 
 
 def test_one_whose_command_ends_at_once_is_given_as_stopped(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
