@@ -19,9 +19,10 @@ from alibabacloud_eci20180808.client import Client  # type: ignore[import-untype
 from alibabacloud_tea_openapi.models import Config  # type: ignore[import-untyped]
 from alibabacloud_tea_util.models import ExtendsParameters, RuntimeOptions  # type: ignore[import-untyped]
 
-from sandboxkit.errors import DeadlineExceeded, SandboxError, Throttled
+from sandboxkit.errors import AuthenticationFailed, DeadlineExceeded, InvalidSpec, SandboxError, Throttled
 from sandboxkit.provider import World
-from sandboxkit_eci.faults import CREATE, cause_of, translated
+from sandboxkit_eci.chain import chain
+from sandboxkit_eci.faults import CREATE, Answer, ApiFault, cause_of, translated
 from sandboxkit_eci.limiter import Limiter, shared_limiter
 from sandboxkit_eci.quiet import quietly
 from sandboxkit_eci.request import flat
@@ -213,24 +214,40 @@ class Api:
         left = until - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded(f"{doing}: there was no time left to ask the ECI service")
+        if self.options.credentials is None:
+            chain.renew(left)
+            left = max(0.001, until - time.monotonic())
         # Not raised where it is caught: the SDK's exception would stay in __context__, with the URL in it.
         failed: Exception
+        request = self._request(action, doing, wire, queries)
         try:
             client = self._made_client()
-            request = getattr(models, f"{action}Request")().from_map({"RegionId": self.region, **wire})
-            if action == CREATE:
-                # Fields that the service has and the SDK does not know would be dropped without a word.
-                known = flat(request.to_map())
-                queries |= {name: text for name, text in flat(wire).items() if name not in known}
             with quietly():
                 answer = _method(client, action)(request, self._runtime(left, queries))
             return dict(answer.body.to_map()) if answer.body is not None else {}
         except Exception as exc:  # noqa: BLE001 - the SDK raises anything, and none of it may go on
             failed = exc
-        error = translated(failed, doing, action=action, secrets=secrets)
+        error = translated(failed, doing, action=action, secrets=secrets, endpoint=str(self.options.endpoint))
         fault = cause_of(failed)
         del failed
+        if isinstance(error, AuthenticationFailed):
+            chain.forget()
         raise error from fault
+
+    def _request(self, action: str, doing: str, wire: Mapping[str, Any], queries: dict[str, str]) -> Any:
+        """Give the SDK's model of a request; adds to ``queries`` what it has no field for."""
+        try:
+            request = getattr(models, f"{action}Request")().from_map({"RegionId": self.region, **wire})
+            if action == CREATE:
+                # Fields that the service has and the SDK does not know would be dropped without a word.
+                known = flat(request.to_map())
+                queries |= {name: text for name, text in flat(wire).items() if name not in known}
+            return request
+        except Exception as exc:  # noqa: BLE001 - the SDK raises anything for what has not the API's shape
+            kind = type(exc).__name__
+        said = f"the SDK does not take the request's shape ({kind})"
+        advice = "; check EciOptions.extra" if action == CREATE else ""
+        raise InvalidSpec(f"{doing}: {said}{advice}") from ApiFault(said, Answer(sent=False))
 
     def _runtime(self, left: float, queries: dict[str, str]) -> RuntimeOptions:
         # Both in milliseconds. A connection that is kept open makes no use of the first.
@@ -269,9 +286,7 @@ def _client(options: ConnectOptions) -> Client:
         user_agent="sandboxkit",
     )
     if options.credentials is None:
-        from alibabacloud_credentials.client import Client as Chain  # type: ignore[import-untyped]
-
-        config.credential = Chain()
+        config.credential = chain
     else:
         config.access_key_id = options.credentials.access_key_id
         config.access_key_secret = options.credentials.access_key_secret

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import weakref
 from typing import Any
 
@@ -31,6 +32,9 @@ ANSWER = 1 << 12
 """Bytes of the handshake's answer taken at once."""
 
 NORMAL = 1000
+
+SLOTS = 25
+"""Parts of the interval between pings; all channels' pings of one go together."""
 
 # At level DEBUG the library logs the handshake, whose address is a secret, and frames, which hold the command's
 # environment: its logger is ours, belongs to no tree and says nothing.
@@ -55,18 +59,21 @@ class AsyncioCodec:
         protocol.receive_data(data)  # type: ignore[arg-type]
         messages: list[tuple[bytes | bytearray | str, bool]] = []
         code: int | None = None
+        pong = False
         for frame in protocol.events_received():
             assert isinstance(frame, Frame)
             opcode = frame.opcode
             if opcode is Opcode.CLOSE:
                 code = NO_CODE if protocol.close_rcvd is None else protocol.close_rcvd.code
-            elif opcode is not Opcode.PING and opcode is not Opcode.PONG:
+            elif opcode is Opcode.PONG:
+                pong = True
+            elif opcode is not Opcode.PING:
                 if opcode is not Opcode.CONT:
                     self._text = opcode is Opcode.TEXT
                 body: Any = frame.data
                 messages.append((bytes(body).decode("utf-8", "surrogateescape") if self._text else body, frame.fin))
         problem = "" if protocol.parser_exc is None else type(protocol.parser_exc).__name__
-        return Received(messages, self._written(), code, problem)
+        return Received(messages, self._written(), code, problem, pong)
 
     def message(self, data: bytes) -> bytes:
         # Behind a goodbye the library takes nothing.
@@ -134,9 +141,14 @@ class AsyncioChannel(ExecChannel):
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        due = self._outbox.next_due
+        if self._outbox.is_empty:
+            # A little late, so that one turn of the loop does for all that are due within that time.
+            slot = self._ping_interval / SLOTS
+            due = math.ceil(due / slot) * slot
         # A channel that was dropped without being closed is not kept, and its socket's warning not lost.
         self._timer = asyncio.get_running_loop().call_later(
-            max(0.0, self._outbox.next_due - self._world.now()), _tick, weakref.ref(self)
+            max(0.0, due - self._world.now()), _tick, weakref.ref(self)
         )
 
     def on_time(self) -> None:

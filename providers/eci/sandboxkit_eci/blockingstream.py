@@ -85,20 +85,23 @@ class BlockingCodec:
         self._socket.hand(data)
         messages: list[tuple[bytes | bytearray | str, bool]] = []
         reply = b""
+        pong = False
         while True:
             try:
                 frame = self._library.recv_frame()  # type: ignore[no-untyped-call]
             except BlockingIOError:
-                return Received(messages, reply)
+                return Received(messages, reply, pong=pong)
             except websocket.WebSocketException as exc:
-                return Received(messages, reply, problem=type(exc).__name__)
+                return Received(messages, reply, problem=type(exc).__name__, pong=pong)
             body: Any = frame.data
             if frame.opcode == _CLOSE:
                 code = struct.unpack("!H", body[:2])[0] if body else NO_CODE
-                return Received(messages, reply + _encode(body[:2], _CLOSE), code=code)
+                return Received(messages, reply + _encode(body[:2], _CLOSE), code=code, pong=pong)
             if frame.opcode == _PING:
                 reply = _encode(body, _PONG)
-            elif frame.opcode != _PONG:
+            elif frame.opcode == _PONG:
+                pong = True
+            else:
                 if frame.opcode != _CONTINUED:
                     self._text = frame.opcode == _TEXT
                 messages.append((body.decode("utf-8", "surrogateescape") if self._text else body, bool(frame.fin)))

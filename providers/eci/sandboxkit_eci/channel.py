@@ -19,8 +19,11 @@ from sandboxkit_eci.frames import FrameCutter
 from sandboxkit_eci.messages import MessageParser
 from sandboxkit_eci.outbox import Outbox
 
-PING_INTERVAL = 20.0
-"""Seconds between pings: ECI closes an exec that was silent for about 60."""
+IDLE_TIMEOUT = 60.0
+"""Seconds of silence after which ECI closes an exec, about."""
+
+PING_INTERVAL = IDLE_TIMEOUT / 3
+"""Seconds between pings. Less than between looks at channels that are kept, so that each look may ping."""
 
 RECEIVE = 1 << 19
 """Bytes taken from the kernel at once."""
@@ -45,8 +48,8 @@ ENDINGS = (1000, 1001, NO_CODE)
 class ExecChannel:
     """See :class:`sandboxkit.provider.ByteChannel`. One task or thread may send while another receives.
 
-    The blocking world has nothing that could ping while nobody calls ``exchange``: a silent process that is left
-    alone for a minute may find its channel closed by ECI.
+    In the blocking world nothing pings while nobody calls ``exchange``: a silent process that is left alone for a
+    minute may find its channel closed by ECI. Channels that are kept are looked at in time.
     """
 
     _world: World = attrs.field(repr=False)
@@ -85,16 +88,18 @@ class ExecChannel:
         while True:
             if self._connection.closing:
                 raise ProviderUnavailable("the channel was closed")
+            chunks: list[Chunk] = []
+            again = False
+            # There may have been an end, which the one who receives was told.
+            closed = self._told
+            # Before a ping goes: what answers an earlier one would be taken for this one's answer.
+            if receive:
+                chunks, closed, again = self._receive()
             if sent:
                 later = self._outbox.flush()
             else:
                 sent, later = self._outbox.take(outgoing)
-            chunks: list[Chunk] = []
-            # There may have been an end, which the one who receives was told.
-            closed = self._told
-            if receive:
-                chunks, closed, again = self._receive()
-                later = later or again
+            later = later or again
             if chunks or closed or (sent and (self._outbox.is_empty or not self._alone)):
                 return Exchange(sent, tuple(chunks), closed)
             if until is not None and self._world.now() >= until:
@@ -133,6 +138,14 @@ class ExecChannel:
         if not self._connection.closing:
             self._outbox.message(message)
 
+    def is_silent(self) -> bool:
+        """Tell whether a peer that has answered pings does so no more; to be asked right after an exchange.
+
+        It says nothing of a channel whose command may have left its input unread: that holds up pings, too.
+        """
+        # What is not parsed yet may be followed by an answer that is still in the kernel.
+        return not self._rest and self._outbox.is_unanswered
+
     # -- receiving ------------------------------------------------------------------------------------------------
 
     def _receive(self) -> tuple[list[Chunk], bool, bool]:
@@ -149,6 +162,7 @@ class ExecChannel:
                 return [], False, False
             if not data:
                 self._break(self._broken or "ECI dropped the exec's connection")
+            self._outbox.heard()
             self._rest = memoryview(data)
         # Whatever the end is, it comes after what came before it.
         if chunks := self._parse():
@@ -169,6 +183,7 @@ class ExecChannel:
             received = self._codec.feed(memoryview(piece))
             for message, ends in received.messages:
                 chunks += self._parser.feed(message, last=ends)
+            self._outbox.answers = self._outbox.answers or received.pong
             if received.reply:
                 self._outbox.reply(received.reply)
             if received.code is not None or received.problem:

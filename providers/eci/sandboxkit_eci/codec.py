@@ -20,6 +20,8 @@ class Received:
     """The code in the peer's close frame."""
     problem: str = ""
     """Why the peer's bytes are no websocket's, if so."""
+    pong: bool = False
+    """Whether a pong was among them."""
 
 
 class Codec(Protocol):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import logging
 import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from sandboxkit import bookkeeping as books
-from sandboxkit.commandcheck import answer, no_program, question
 from sandboxkit.errors import (
     DeadlineExceeded,
     IdempotencyConflict,
@@ -25,13 +21,16 @@ from sandboxkit.errors import (
 )
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
 from sandboxkit.retry import retrying
-from sandboxkit_eci import describe, starting
+from sandboxkit_eci import describe, verdict
 from sandboxkit_eci import tags as marks
 from sandboxkit_eci.api import Body
-from sandboxkit_eci.faults import never_arrived, redacted
+from sandboxkit_eci.attempt import APPEARANCE, Attempt
+from sandboxkit_eci.faults import never_arrived
 from sandboxkit_eci.options import EciOptions
 from sandboxkit_eci.posting import Post
+from sandboxkit_eci.removing import remove, see_gone
 from sandboxkit_eci.request import create_request, secrets_of
+from sandboxkit_eci.startup import Startup, Vanished
 
 if TYPE_CHECKING:
     from sandboxkit_eci.provider import EciProvider
@@ -43,18 +42,14 @@ T = TypeVar("T")
 CLEANUP = 4.5
 """Seconds that the removal of a failed attempt's group may take; a cancelled create waits for it."""
 
-APPEARANCE = 1.5
-"""Seconds in which a group must show whose creation was asked for and never confirmed."""
-
 VISIBLE = 10.0
-"""Seconds in which a group must show whose creation was confirmed: else the confirmation was of one that is gone."""
+"""Seconds in which a group must show that was confirmed, or has the token: else that one is gone."""
+
+MOST_UNSEEN = 3
+"""Groups that one create may be told of and not see, before it stops: an account may not be allowed to see any."""
 
 SENDS = 3
 """Times that a create without an answer is sent, with the same token."""
-
-
-class _Vanished(Exception):
-    """What held the key is gone: the create can be tried again."""
 
 
 @attrs.define(eq=False)
@@ -66,21 +61,30 @@ class Creation:
     options: EciOptions
     until: float | None
     leftover: bool = attrs.field(default=False, init=False)
-    _attempt: str = attrs.field(factory=lambda: secrets.token_hex(8), init=False)
+    _attempt: Attempt = attrs.field(init=False)
+    _startup: Startup = attrs.field(init=False)
     _key: str = attrs.field(init=False)
     _generation: int = attrs.field(init=False)
     _group: str | None = attrs.field(default=None, init=False)
     _posts: list[Post] = attrs.field(factory=list, init=False)
-    _unseen: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._key = books.digest(self.request.owner, self.request.key)
+        self._attempt = Attempt(self.provider, self._key)
         self._generation = self.provider.memory.generation(self._key)
+        hidden = secrets_of(self.request.spec, self.options)
+        self._startup = Startup(self.provider, self.request.spec.command, hidden, self.until)
 
     # -- making ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> SandboxInfo:
         """Create, or find what was created with this key, and wait until it can run a command."""
+        info = await self._run()
+        if self._attempt.unsure:
+            await self._remove_late(info.id)
+        return info
+
+    async def _run(self) -> SandboxInfo:
         self._wire({})  # refuses a bad specification before anything is asked
         plans = self._plans()
         holder = await self._holder() if self.request.key_given else None
@@ -89,7 +93,7 @@ class Creation:
                 if holder is not None:
                     return await self._adopt(holder)
                 return await self._make(plans[0])
-            except _Vanished:
+            except Vanished:  # what held the key is gone
                 holder = None
             except NoCapacity:
                 if len(plans) == 1:
@@ -97,8 +101,8 @@ class Creation:
                 del plans[0]
                 await self._discard()
                 self._generation += 1
-            except _Taken:
-                holder = await self._seek_holder()
+            except _Taken as taken:
+                holder = await self._seek_holder(taken.patience)
                 if holder is None:
                     # The token was that of a group which is gone: the service remembers it for longer.
                     self._generation += 1
@@ -113,7 +117,7 @@ class Creation:
         return create_request(
             self.request,
             self.options,
-            attempt=self._attempt,
+            attempt=self._attempt.id,
             token=marks.token(self.request.owner, self.request.key, self._generation),
             now=time.time(),
             fallback=plan,
@@ -121,35 +125,39 @@ class Creation:
 
     async def _make(self, plan: Mapping[str, str]) -> SandboxInfo:
         made_at = time.time()
-        group_id = await self._send(self._wire(plan))
-        self._unseen = self.request.key_given
-        if self._unseen:
+        wire = self._wire(plan)
+        group_id = await self._send(wire)
+        if self.request.key_given:
+            self._attempt.unsure.append(group_id)
             await self._confirm(group_id)
-        self._unseen, self._group = False, group_id
+            self._attempt.unsure.remove(group_id)
+        self._group = group_id
         self.provider.memory.made(group_id, self._key, self.options.container_name)
         if not self.request.wait:
-            return describe.info_of_request(self.request, group_id, status=Status.CREATING, created_at=made_at)
-        status = await self._wait(group_id, mine=True)
-        return describe.info_of_request(self.request, group_id, status=status, created_at=made_at)
+            return describe.info_of_request(self.request, wire, group_id, status=Status.CREATING, created_at=made_at)
+        try:
+            status = await self._startup.wait(group_id, mine=True, shown=self.request.key_given)
+        except Vanished as gone:
+            raise gone.error from None
+        return describe.info_of_request(self.request, wire, group_id, status=status, created_at=made_at)
 
     async def _send(self, wire: Mapping[str, Any]) -> str:
         """Send the create until it is answered, always the same, and give the group's id."""
-        hidden = secrets_of(self.request.spec, self.options)
         for left in reversed(range(SENDS)):
             post = Post()
             self._posts.append(post)
             try:
                 made: str | None = await self.provider.api.create(
-                    wire, around=post.around, until=self.until, secrets=hidden
+                    wire, around=post.around, until=self.until, secrets=self._startup.secrets
                 )
             except IdempotencyConflict:
                 self._posts.clear()  # the token's group is another attempt's
-                raise _Taken from None
+                raise _Taken(VISIBLE) from None
             except SandboxError as exc:
                 if never_arrived(exc) or isinstance(exc, Throttled):
                     raise
                 # Nobody knows. Sending it again is safe by its token; but see first whether it is there.
-                made = await self._find_mine()
+                made = await self._attempt.find(self.until)
                 if made is None and (left == 0 or not self._has_time()):
                     raise
             if made is not None:
@@ -167,43 +175,21 @@ class Creation:
         """See that the group is this attempt's: the token may have given one that is another's, or gone."""
         end = self.provider.world.now() + VISIBLE
         while True:
-            group = await self._ask_for(group_id)
-            if group is not None:
-                if marks.of_group(group).get(books.ATTEMPT) == self._attempt:
-                    return
-                self._unseen = False
-                raise _Taken
-            if self.provider.memory.is_deleted(group_id) or self.provider.world.now() >= end:
-                raise _Taken
+            maker = self._attempt.maker(await self._ask_for(group_id))
+            if maker == self._attempt.id:
+                return
+            if maker or self.provider.memory.is_deleted(group_id):
+                self._attempt.unsure.remove(group_id)
+                raise _Taken(VISIBLE if maker else 0.0)
+            if self.provider.world.now() >= end:
+                break
             await self.provider.world.sleep(0.25)
-
-    async def _wait(self, group_id: str, *, mine: bool) -> Status:
-        """Wait until it runs; raises what its events say otherwise."""
-        group = await self.provider.waiting.becomes(group_id, starting.is_settled, until=self.until)
-        assert group is not None  # a group that is not there does not settle anything
-        if str(group.get("Status")) == "Terminating":
-            if mine:
-                raise ProviderError("the sandbox was removed while it was being created")
-            raise _Vanished
-        if str(group.get("Status")) == "Running":
-            if mine and self.request.spec.command is not None:
-                await self._check_command(group_id, self.request.spec.command[0])
-            return Status.RUNNING
-        whole = await self._ask_for(group_id, events=True) or group
-        if self.request.spec.command is not None and starting.exit_code(whole) not in (None, 126, 127):
-            return Status.STOPPED  # a command that was quick
-        error = starting.failure(whole) or starting.failure(group) or ProviderError("the sandbox cannot start")
-        if starting.exit_code(whole) in (126, 127) and self.request.spec.command is not None:
-            error = no_program(self.request.spec.command[0])
-        error.message = redacted(error.message, secrets_of(self.request.spec, self.options))
-        error.args = (error.message,)
-        raise error
-
-    async def _check_command(self, group_id: str, program: str) -> None:
-        """Refuse a command that cannot be run: the keep-alive starts it, the service knows nothing of it."""
-        asking = functools.partial(self.provider.output, group_id, question(program), until=self.until)
-        if answer(await self._asking(asking)) is False:
-            raise no_program(program)
+        if len(self._attempt.unsure) < MOST_UNSEEN:
+            raise _Taken(0.0)
+        raise ProviderError(
+            f"ECI named group {group_id} as created and does not show it; creating by key needs an account that may "
+            "call DescribeContainerGroups"
+        )
 
     # -- asking: a fault that passes is no reason to undo what was made ----------------------------------------------
 
@@ -230,26 +216,28 @@ class Creation:
             ours, key=lambda one: (str(one.get("CreationTime")), str(one.get("ContainerGroupId"))), default=None
         )
 
-    async def _seek_holder(self) -> Body | None:
-        """Look for who has the token, who may have got it a moment ago."""
-        for pause in (0.0, 0.1, 0.3, 0.6, 1.0):
-            await self.provider.world.sleep(pause)
+    async def _seek_holder(self, patience: float) -> Body | None:
+        """Look for who has the token, for so many seconds: new groups show late."""
+        world = self.provider.world
+        end, pause = world.now() + patience, 0.1
+        while True:
             holder = await self._holder()
-            if holder is not None:
+            if holder is not None or world.now() + pause > end:
                 return holder
-        return None
+            await world.sleep(pause)
+            pause = min(1.0, pause * 1.5)
 
     async def _adopt(self, holder: Body) -> SandboxInfo:
         """Give the sandbox that an earlier or a concurrent create with this key made."""
         found = describe.info_of_group(holder)
         over = (found.expires_at or 0.0) <= time.time()
         if found.status is Status.DELETING:
-            await self.provider.waiting.becomes(found.id, lambda g: g is None, until=self.until, whole=True)
-            raise _Vanished
+            await see_gone(self.provider, found.id, until=self.until)
+            raise Vanished(verdict.vanished())
         if found.status is Status.FAILED or (found.status is Status.STOPPED and over):
             # It can run nothing any more, and its key may be used again.
-            await self._asking(lambda: self.provider.remove(found.id, until=self.until))
-            raise _Vanished
+            await self._asking(lambda: remove(self.provider, found.id, until=self.until))
+            raise Vanished(verdict.vanished())
         if marks.of_group(holder).get(books.FINGERPRINT) != self.request.fingerprint:
             raise IdempotencyConflict(
                 f"the idempotency key {self.request.key!r} is in use by sandbox {found.id} with another "
@@ -257,10 +245,10 @@ class Creation:
             )
         self.provider.memory.met(holder)
         if found.status is Status.CREATING and self.request.wait:
-            await self._wait(found.id, mine=False)
+            await self._startup.wait(found.id, mine=False, shown=True)
             again = await self._ask_for(found.id)
             if again is None:
-                raise _Vanished
+                raise Vanished(verdict.vanished())
             return describe.info_of_group(again)
         return found
 
@@ -271,33 +259,32 @@ class Creation:
         until = self.provider.world.now() + CLEANUP
         try:
             if self._group is None and await self._doubtful(until):
-                self._group = await self._find_mine(until)
+                self._group = await self._attempt.find(until)
             if self._group is not None:
-                await self._remove(self._group, until)
+                await self._attempt.remove(self._group, until)
+            await self._attempt.remove_unsure(until)
         except BaseException as exc:
             self.leftover = True
             log.warning("the group of a failed create may be left behind: %s", type(exc).__name__)
             if not isinstance(exc, SandboxError):
                 raise
 
-    async def _remove(self, group_id: str, until: float) -> None:
-        provider = self.provider
-        removing = functools.partial(provider.begin_removal, group_id, until=until, urgent=True)
-        if await retrying(provider.world, removing, until=until):
-            # The service has taken it on, and may take longer for it than a cancelled create waits.
-            with contextlib.suppress(DeadlineExceeded):
-                await provider.see_gone(group_id, until=until)
-        provider.memory.deleted(group_id)
+    async def _remove_late(self, given: str) -> None:
+        """Remove what an earlier token made, if it shows by now, beside the sandbox that is given."""
+        try:
+            await self._attempt.remove_unsure(self.provider.world.now() + APPEARANCE, but=given)
+        except SandboxError as exc:
+            log.warning("a group that did not show may be left until its deadline: %s", exc)
 
     async def _discard(self) -> None:
         """Remove the group of a plan that found no stock."""
         group, self._group = self._group, None
         if group is not None:
-            await self._asking(lambda: self.provider.remove(group, until=self.until))
+            await self._asking(lambda: remove(self.provider, group, until=self.until))
 
     async def _doubtful(self, until: float) -> bool:
         """Wait for creates that are under way in threads; say whether one may have made a group that is not known."""
-        world, doubt = self.provider.world, self._unseen
+        world, doubt = self.provider.world, False
         for post in self._posts:
             if not post.give_up():
                 continue
@@ -307,26 +294,15 @@ class Creation:
             surely = not self.request.key_given
             if post.when_late(self.provider.api.delete_now if surely else lambda _: None):
                 raise DeadlineExceeded("the create has not been answered yet")
+            if post.group_id and not surely:
+                self._attempt.unsure.append(post.group_id)
             self._group = self._group or (post.group_id if surely else None)
             doubt = doubt or not post.refused
-        return doubt and self._group is None
-
-    async def _find_mine(self, until: float | None = None) -> str | None:
-        """Look for the group of this very attempt, for as long as it may take to show."""
-        until = self.until if until is None else until
-        world = self.provider.world
-        appears = world.now() + APPEARANCE
-        tags = {books.KEY: self._key, books.ATTEMPT: self._attempt}
-        while True:
-            asking = functools.partial(self.provider.api.groups, tags=tags, until=until, urgent=True)
-            found, _ = await retrying(world, asking, until=until)
-            for group in found:
-                if marks.of_group(group).get(books.ATTEMPT) == self._attempt:
-                    return str(group["ContainerGroupId"])
-            if world.now() >= appears or (until is not None and world.now() + 0.2 >= until):
-                return None
-            await world.sleep(0.1)
+        return doubt and self._group is None and not self._attempt.unsure
 
 
+@attrs.define
 class _Taken(Exception):
-    """The token belongs to another attempt's group."""
+    """The token belongs to another attempt's group, which shows within so many seconds or is gone."""
+
+    patience: float

@@ -11,7 +11,7 @@ from sandboxkit import bookkeeping as books
 from sandboxkit.model import CreateRequest, SandboxInfo, Status
 from sandboxkit_eci import tags as marks
 from sandboxkit_eci.options import DEFAULT_CONTAINER
-from sandboxkit_eci.sizes import sized
+from sandboxkit_eci.sizes import size_of
 
 PROVIDER = "eci"
 
@@ -38,10 +38,12 @@ def status_of(word: str) -> Status:
     return STATUSES.get(word, Status.FAILED)
 
 
-def info_of_request(request: CreateRequest, group_id: str, *, status: Status, created_at: float) -> SandboxInfo:
-    """Describe a group that was just made from this request."""
+def info_of_request(
+    request: CreateRequest, wire: Mapping[str, Any], group_id: str, *, status: Status, created_at: float
+) -> SandboxInfo:
+    """Describe a group that was just made from this request, which became ``wire``."""
     spec = request.spec
-    cpu, memory = sized(spec.cpu, spec.memory_gib) or (spec.cpu, spec.memory_gib)
+    cpu, memory = size_of(wire)
     return SandboxInfo(
         id=group_id,
         provider=PROVIDER,

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from Tea.exceptions import TeaException  # type: ignore[import-untyped]
+from darabonba.exceptions import RetryError  # type: ignore[import-untyped]
+from Tea.exceptions import RetryError as OldRetryError  # type: ignore[import-untyped]
+from Tea.exceptions import TeaException, UnretryableException
+from urllib3.exceptions import HTTPError
 
 from sandboxkit.errors import (
     AuthenticationFailed,
@@ -34,7 +37,7 @@ from sandboxkit.errors import (
 class Answer:
     """A refusal as read from any of the SDK's exceptions; ``status`` 0 where no answer came.
 
-    ``sent`` is ``False`` where the request certainly did not reach the service.
+    ``sent`` is ``False`` where the request certainly did not reach the service. ``broken``: the SDK itself failed.
     """
 
     code: str = ""
@@ -44,6 +47,7 @@ class Answer:
     retry_after: float | None = None
     sent: bool = True
     timed_out: bool = False
+    broken: bool = False
 
 
 class ApiFault(Exception):
@@ -55,6 +59,9 @@ class ApiFault(Exception):
 
 
 CREATE = "CreateContainerGroup"
+
+GAVE_UP = (408, 499)
+"""What a gateway answers when it stops waiting: the service behind it may have the request all the same."""
 
 # Which of sandboxkit's errors a code means; the longest beginning that matches counts.
 _KINDS: Mapping[str, type[SandboxError]] = {
@@ -107,13 +114,49 @@ _KINDS: Mapping[str, type[SandboxError]] = {
     "OperationDenied": InvalidSpec,
 }
 
+# What to do about a refused key, by the beginning of the code.
+_ADVICE: Mapping[str, str] = {
+    "InvalidAccessKeyId": "check access_key_id (ECI_SANDBOX_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_ID)",
+    "SignatureDoesNotMatch": "check access_key_secret (ECI_SANDBOX_ACCESS_KEY_SECRET, "
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET)",
+    "IncompleteSignature": "check access_key_id and access_key_secret",
+    "InvalidSecurityToken": "give a security_token that is still good (ECI_SANDBOX_SECURITY_TOKEN, "
+    "ALIBABA_CLOUD_SECURITY_TOKEN) with the key that it was issued for",
+    "MissingSecurityToken": "give the security_token that belongs to this key (ECI_SANDBOX_SECURITY_TOKEN, "
+    "ALIBABA_CLOUD_SECURITY_TOKEN)",
+    "InvalidTimeStamp": "check this machine's clock",
+}
+
 _RUNNING_STATES = ("IncorrectStatus", "InvalidContainerGroup.Status")
-_NOT_OUR_IDS = ("InvalidAccessKeyId", "InvalidApi", "InvalidAction", "ImageSnapshot", "InvalidDiskId", "InvalidImage")
+_NOT_OUR_IDS = (
+    "InvalidAccessKeyId",
+    "InvalidAction",
+    "InvalidApi",
+    "ImageSnapshot",
+    "InvalidDiskId",
+    "InvalidEip",
+    "InvalidImage",
+    "InvalidRamRole",
+    "InvalidRegion",
+    "InvalidResourceGroup",
+    "InvalidSecurityGroup",
+    "InvalidUser",
+    "InvalidVSwitch",
+    "InvalidVpc",
+    "InvalidZone",
+)
+# These name no sandbox, or leave out one that is not there: what they do not find is something else.
+_OF_NO_SANDBOX = (CREATE, "DescribeContainerGroups", "DescribeContainerGroupStatus")
 
 
-def translated(exc: Exception, doing: str, *, action: str = "", secrets: tuple[str, ...] = ()) -> SandboxError:
-    """Give the error for an exception of the SDK's; raise it ``from`` :func:`cause_of` the same."""
-    return error_of(read(exc), doing, action=action, secrets=secrets)
+def translated(
+    exc: Exception, doing: str, *, action: str = "", secrets: tuple[str, ...] = (), endpoint: str = ""
+) -> SandboxError:
+    """Give the error for an exception of the SDK's; raise it ``from`` :func:`cause_of` the same.
+
+    ``endpoint`` is where the service was looked for, without anything secret.
+    """
+    return error_of(read(exc), doing, action=action, secrets=secrets, endpoint=endpoint)
 
 
 def cause_of(exc: Exception) -> ApiFault:
@@ -130,7 +173,8 @@ def never_arrived(error: BaseException) -> bool:
     fault = error.__cause__
     if not isinstance(fault, ApiFault):
         return False
-    return not fault.answer.sent or 400 <= fault.answer.status < 500
+    status = fault.answer.status
+    return not fault.answer.sent or (400 <= status < 500 and status not in GAVE_UP)
 
 
 def read(exc: Exception) -> Answer:
@@ -150,33 +194,79 @@ def read(exc: Exception) -> Answer:
             retry_after=after / 1000 if isinstance(after, int | float) and after > 0 else None,
         )
     inner = getattr(exc, "inner_exception", None) or exc
+    if not isinstance(inner, _NETWORK) and _NO_JSON not in str(inner):
+        # Its text may quote the request. Only what encodes comes surely before the sending.
+        kind = type(inner).__name__
+        return Answer(message=f"the SDK failed: {kind}", sent=not isinstance(inner, UnicodeEncodeError), broken=True)
     return _without_answer(str(getattr(inner, "message", "") or inner))
+
+
+# What the SDK lets through of a failed connection; all else comes of what it was given, or of what it was answered.
+_NETWORK = (OSError, HTTPError, RetryError, OldRetryError, UnretryableException)
+_NO_JSON = "Failed to parse the value as json"
+
+_UNTRUSTED = "its certificate is not trusted"
+_NO_TLS = "TLS failed"
+_TOO_SLOW = "no connection came about in time"
+
+# What a failed connection says of itself; the first that is found counts. urllib3 wraps these in each other.
+_REASONS = (
+    (
+        "NameResolutionError|Failed to resolve|Name or service|in name resolution",
+        "the host's name could not be resolved",
+    ),
+    ("Connection refused", "the connection was refused"),
+    ("ConnectTimeout", _TOO_SLOW),
+    ("NewConnectionError|Failed to establish", "the connection could not be made"),
+    ("CERTIFICATE_VERIFY_FAILED|SSLCertVerification", _UNTRUSTED),
+    ("SSLError", _NO_TLS),
+)
 
 
 def _without_answer(text: str) -> Answer:
     """Tell how a call without an answer failed; the text itself has the URL in it and is dropped."""
-    if "Failed to parse the value as json" in text:
+    if _NO_JSON in text:
         return Answer(code="", message="the answer is no JSON: is a proxy in between?", status=502)
-    if re.search("NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|Name or service", text):
-        return Answer(message="the connection could not be made", sent=False)
-    if re.search("CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerification", text):
-        return Answer(message="no trusted TLS connection", sent=False)
-    if "ProxyError" in text:
-        return Answer(message="the proxy refused", sent=False)
-    if re.search("[Tt]imed out|ReadTimeout", text):
+    # After the URL, whose words are the command's; there is no such blank in a URL.
+    said = text.rpartition("(Caused by ")[2]
+    reason = next((words for pattern, words in _REASONS if re.search(pattern, said)), None)
+    if "ProxyError" in said:
+        if reason is None and "timed out" in said:
+            reason = _TOO_SLOW
+        return Answer(message=f"the proxy: {reason}" if reason else "the proxy refused", sent=False)
+    if reason:
+        return Answer(message=reason, sent=False)
+    if re.search("[Tt]imed out|ReadTimeout", said):
         return Answer(message="no answer in time", timed_out=True)
     return Answer(message="the connection was dropped")
 
 
-def error_of(answer: Answer, doing: str, *, action: str = "", secrets: tuple[str, ...] = ()) -> SandboxError:
-    """Give sandboxkit's error for a refusal."""
+def _unreached(answer: Answer, doing: str, endpoint: str) -> SandboxError:
+    """Give the error for a call without an answer."""
+    if answer.timed_out:
+        return DeadlineExceeded(f"{doing}: the ECI service gave no answer in time")
+    if answer.broken:
+        return ProviderError(f"{doing}: {answer.message}")
+    where = f" at {endpoint}" if endpoint else ""
+    said = f"{doing}: the ECI service{where} cannot be reached: {answer.message}"
+    if not answer.sent:
+        said += "; check endpoint (ECI_SANDBOX_ENDPOINT), region_id (ECI_SANDBOX_REGION_ID) and any proxy"
+        said += ", and ca_file" if answer.message in (_UNTRUSTED, _NO_TLS) else ""
+    return ProviderUnavailable(said)
+
+
+def error_of(
+    answer: Answer, doing: str, *, action: str = "", secrets: tuple[str, ...] = (), endpoint: str = ""
+) -> SandboxError:
+    """Give sandboxkit's error for a refusal, or for a call of ``endpoint`` without an answer."""
     if not answer.status and not answer.code:
-        if answer.timed_out:
-            return DeadlineExceeded(f"{doing}: the ECI service gave no answer in time")
-        return ProviderUnavailable(f"{doing}: the ECI service cannot be reached: {answer.message}")
+        return _unreached(answer, doing, endpoint)
     words = redacted(answer.message, secrets)
     said = f"{doing}: ECI answered {answer.code or answer.status}" + (f": {words}" if words else "")
     kind = kind_of(answer, action)
+    if kind is AuthenticationFailed:
+        advice = next((told for prefix, told in _ADVICE.items() if answer.code.startswith(prefix)), None)
+        said = f"{said.rstrip('.')}; {advice}" if advice else said
     if issubclass(kind, ProviderError):
         return kind(said, provider_code=answer.code, request_id=answer.request_id, retry_after=answer.retry_after)
     if issubclass(kind, SandboxNotRunning):
@@ -191,7 +281,7 @@ def kind_of(answer: Answer, action: str = "") -> type[SandboxError]:
     code = answer.code
     if code.startswith(_RUNNING_STATES) and action != CREATE:
         return SandboxNotRunning
-    if code.endswith(".NotFound") and not code.startswith(_NOT_OUR_IDS) and action != CREATE:
+    if code.endswith(".NotFound") and not code.startswith(_NOT_OUR_IDS) and action not in _OF_NO_SANDBOX:
         return SandboxNotFound
     if code == "InvalidParameter.ValueExceeded" and action == CREATE:
         return QuotaExceeded  # "vCPU max is 600": the service's word for a quota
@@ -200,7 +290,7 @@ def kind_of(answer: Answer, action: str = "") -> type[SandboxError]:
         return _KINDS[max(found, key=len)]
     if answer.status == 429:
         return Throttled
-    if answer.status >= 500:
+    if answer.status >= 500 or answer.status in GAVE_UP:
         return ProviderUnavailable
     if answer.status in (401, 403):
         return AuthenticationFailed

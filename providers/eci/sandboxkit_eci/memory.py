@@ -19,6 +19,9 @@ KNOWN = 4096
 FRESH = 60.0
 """Seconds for which the service may not yet tell of a group that it has made."""
 
+APPEARS = 5.0
+"""Seconds in which one call waits for such a group to show."""
+
 
 @attrs.frozen
 class Known:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
 from sandboxkit.errors import InvalidSpec
+from sandboxkit.kinds import check_kinds, mapping, words
 
 DEFAULT_CONTAINER = "main"
 """The container's name unless told otherwise."""
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value or ())
-
-
-def _things(value: Sequence[Any] | None) -> tuple[Any, ...]:
-    return tuple(value or ())
-
-
-def _dictionary(value: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(value or {})
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +31,7 @@ class AcrRegistry:
     instance_id: str
     region_id: str | None = None
     instance_name: str | None = None
-    domains: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    domains: tuple[str, ...] = attrs.field(default=(), converter=words)
     arn_service: str | None = None
     arn_user: str | None = None
 
@@ -61,7 +50,7 @@ class ConfigFiles:
     """Files that are there from the start, by their paths below ``mount_path``; read-only, at most 60 KB together."""
 
     mount_path: str
-    files: Mapping[str, bytes | str] = attrs.field(converter=_dictionary, repr=False)
+    files: Mapping[str, bytes | str] = attrs.field(converter=mapping, repr=False)
     mode: int | None = None
 
 
@@ -104,48 +93,49 @@ class EciOptions:
     ``Search`` and ``Option`` as in the API.
 
     ``extra`` passes on any other field of CreateContainerGroup by the API's own names and shapes, like
-    ``{"CorePattern": "/tmp/core", "Container": {"Tty": True}}``; ``Container`` is added to the sandbox's own.
+    ``{"CorePattern": "/tmp/core", "Container": {"Tty": True}}``; what is said of ``Container`` is
+    added to the sandbox's own: lists and mappings grow, and its ``Command`` and ``Arg`` are refused.
     """
 
     container_name: str = DEFAULT_CONTAINER
     name: str | None = None
-    args: tuple[str, ...] = attrs.field(default=(), converter=_words, repr=False)
-    v_switch_ids: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    args: tuple[str, ...] = attrs.field(default=(), converter=words, repr=False)
+    v_switch_ids: tuple[str, ...] = attrs.field(default=(), converter=words)
     schedule_strategy: Literal["VSwitchOrdered", "VSwitchRandom"] | None = None
     security_group_id: str | None = None
     zone_id: str | None = None
-    instance_types: tuple[str, ...] = attrs.field(default=(), converter=_words)
-    compute_category: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    instance_types: tuple[str, ...] = attrs.field(default=(), converter=words)
+    compute_category: tuple[str, ...] = attrs.field(default=(), converter=words)
     cpu_architecture: Literal["AMD64", "ARM64"] | None = None
     restart_policy: Literal["Never", "OnFailure", "Always"] = "Never"
-    fallback_zones: tuple[str, ...] = attrs.field(default=(), converter=_words)
-    fallback_instance_types: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    fallback_zones: tuple[str, ...] = attrs.field(default=(), converter=words)
+    fallback_instance_types: tuple[str, ...] = attrs.field(default=(), converter=words)
     spot: Literal["NoSpot", "SpotAsPriceGo", "SpotWithPriceLimit"] | None = None
     spot_price_limit: float | None = None
     spot_duration: int | None = None
     create_eip: bool = False
     eip_bandwidth: int | None = None
     eip_id: str | None = None
-    registry_credentials: tuple[RegistryCredential, ...] = attrs.field(default=(), converter=_things)
-    acr_registries: tuple[AcrRegistry, ...] = attrs.field(default=(), converter=_things)
+    registry_credentials: tuple[RegistryCredential, ...] = attrs.field(default=(), converter=words)
+    acr_registries: tuple[AcrRegistry, ...] = attrs.field(default=(), converter=words)
     image_cache: bool | None = None
     image_snapshot_id: str | None = None
     pull_policy: Literal["IfNotPresent", "Always", "Never"] | None = None
     ephemeral_storage_gib: int | None = None
     gpu: int | None = None
-    empty_dirs: tuple[EmptyDir, ...] = attrs.field(default=(), converter=_things)
-    config_files: tuple[ConfigFiles, ...] = attrs.field(default=(), converter=_things, repr=False)
-    nfs_volumes: tuple[NfsVolume, ...] = attrs.field(default=(), converter=_things)
-    dns: Mapping[str, Any] = attrs.field(factory=dict, converter=_dictionary)
+    empty_dirs: tuple[EmptyDir, ...] = attrs.field(default=(), converter=words)
+    config_files: tuple[ConfigFiles, ...] = attrs.field(default=(), converter=words, repr=False)
+    nfs_volumes: tuple[NfsVolume, ...] = attrs.field(default=(), converter=words)
+    dns: Mapping[str, Any] = attrs.field(factory=dict, converter=mapping)
     run_as_user: int | None = None
     run_as_group: int | None = None
     read_only_root: bool = False
-    capabilities: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    capabilities: tuple[str, ...] = attrs.field(default=(), converter=words)
     ram_role: str | None = None
     resource_group_id: str | None = None
     termination_grace: int = 2
     hide_env: bool = True
-    extra: Mapping[str, Any] = attrs.field(factory=dict, converter=_dictionary, repr=False)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, converter=mapping, repr=False)
 
 
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
@@ -156,6 +146,22 @@ _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "pull_policy": (None, "IfNotPresent", "Always", "Never"),
 }
 _WHOLE = ("eip_bandwidth", "spot_duration", "ephemeral_storage_gib", "gpu", "run_as_user", "run_as_group")
+_TEXTS = ("security_group_id", "zone_id", "eip_id", "image_snapshot_id", "ram_role", "resource_group_id")
+_FLAGS = ("create_eip", "read_only_root", "hide_env")
+_LISTS: Mapping[str, type] = {
+    "args": str,
+    "v_switch_ids": str,
+    "instance_types": str,
+    "compute_category": str,
+    "fallback_zones": str,
+    "fallback_instance_types": str,
+    "capabilities": str,
+    "registry_credentials": RegistryCredential,
+    "acr_registries": AcrRegistry,
+    "empty_dirs": EmptyDir,
+    "config_files": ConfigFiles,
+    "nfs_volumes": NfsVolume,
+}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,126}[a-z0-9])?\Z")
 
 
@@ -165,10 +171,15 @@ def eci_options(options: Any) -> EciOptions:
         return EciOptions()
     if not isinstance(options, EciOptions):
         raise InvalidSpec(f"options for eci are an EciOptions, not a {type(options).__name__}")
+    check_kinds(options, texts=_TEXTS, flags=_FLAGS, lists=_LISTS, mappings={"dns": object, "extra": object})
+    for registry in options.acr_registries:
+        check_kinds(registry, lists={"domains": str})
+    for files in options.config_files:
+        check_kinds(files, mappings={"files": object})
     for name, allowed in _CHOICES.items():
         if getattr(options, name) not in allowed:
-            words = ", ".join(repr(word) for word in allowed if word is not None)
-            raise InvalidSpec(f"{name} is one of {words}, not {getattr(options, name)!r}")
+            choice = ", ".join(repr(word) for word in allowed if word is not None)
+            raise InvalidSpec(f"{name} is one of {choice}, not {getattr(options, name)!r}")
     for name in (*_WHOLE, "termination_grace"):
         value = getattr(options, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):

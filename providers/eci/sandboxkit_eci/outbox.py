@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import attrs
@@ -36,6 +37,10 @@ class Outbox:
     """When the next ping is due."""
     deaf: bool = attrs.field(default=False, init=False)
     """Whether the peer takes nothing any more."""
+    answers: bool = attrs.field(default=False, init=False)
+    """Whether the peer has ever answered a ping: it is not documented that ECI does."""
+    # When the oldest ping went of those since which nothing has come.
+    _asked_at: float = attrs.field(default=math.inf, init=False)
     _rest: memoryview = attrs.field(factory=lambda: memoryview(b""), init=False, repr=False)
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False, repr=False)
 
@@ -66,10 +71,11 @@ class Outbox:
     def flush(self) -> bool:
         """Send what is left, and a ping if one is due; ``True`` if only TLS is in the way."""
         with self._lock:
-            if self._world.now() >= self.ping_at:
-                self.ping_at = self._world.now() + self._ping_interval
+            if (now := self._world.now()) >= self.ping_at:
+                self.ping_at = now + self._ping_interval
                 if not self._rest and not self.deaf:
                     self._rest = memoryview(self._codec.ping())
+                    self._asked_at = min(self._asked_at, now)
             try:
                 while self._rest:
                     gone = self._connection.send(self._rest)
@@ -112,6 +118,16 @@ class Outbox:
         with self._lock:
             self.deaf = True
             self._rest = memoryview(b"")
+
+    def heard(self) -> None:
+        """Note that something has come, whatever it was."""
+        with self._lock:
+            self._asked_at = math.inf
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a peer that answers pings has been silent for a whole interval after one."""
+        return self.answers and self._world.now() > self._asked_at + self._ping_interval
 
     @property
     def next_due(self) -> float:

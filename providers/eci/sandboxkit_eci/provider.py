@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import ssl
 from collections.abc import Collection, Mapping
@@ -21,25 +22,24 @@ from sandboxkit.errors import (
 )
 from sandboxkit.model import STDOUT, Capability, Command, CreateRequest, Page, SandboxInfo, Status, TerminalSize
 from sandboxkit.provider import ByteChannel, ByteTerminal, ProviderBase, TerminalChannel, World
+from sandboxkit.retry import retrying
 from sandboxkit.terminals import launch_terminal
 from sandboxkit.worlds import BlockingWorld
-from sandboxkit_eci import describe, proxying, streams
+from sandboxkit_eci import describe, memory, proxying, streams
 from sandboxkit_eci import tags as marks
 from sandboxkit_eci.api import Api, Body
 from sandboxkit_eci.capabilities import CAPABILITIES
+from sandboxkit_eci.channel import IDLE_TIMEOUT, PING_INTERVAL
 from sandboxkit_eci.creation import Creation
-from sandboxkit_eci.faults import never_arrived
 from sandboxkit_eci.memory import Memory
 from sandboxkit_eci.options import DEFAULT_CONTAINER, EciOptions, eci_options
+from sandboxkit_eci.removing import remove
 from sandboxkit_eci.restarting import restart
 from sandboxkit_eci.settings import ConnectOptions
 from sandboxkit_eci.waiting import Waiting
 
 SETTLE = 5.0
 """Seconds that a cancelled create waits for its clean-up."""
-
-APPEARS = 5.0
-"""Seconds for which a group that this client has just made may be missing from what the service tells."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
 
@@ -57,6 +57,8 @@ class EciProvider(ProviderBase):
     """See :class:`sandboxkit.provider.SandboxProvider`. A sandbox's id is its container group's."""
 
     name = describe.PROVIDER
+    channel_idle_timeout = IDLE_TIMEOUT
+    ping_interval = PING_INTERVAL
 
     def __init__(self, world: World, options: ConnectOptions) -> None:
         super().__init__(world)
@@ -105,17 +107,22 @@ class EciProvider(ProviderBase):
         missing = SandboxNotFound(f"no sandbox {sandbox_id!r} in {self.options.region_id}")
         if not _ID.match(sandbox_id) or self.memory.is_deleted(sandbox_id):
             raise missing
-        end = self.world.now() + APPEARS
+        asking = functools.partial(self.api.group, sandbox_id, events=events, urgent=urgent, until=until)
+        end = self.world.now() + memory.APPEARS
+        found = await asking()
         while True:
-            found = await self.api.group(sandbox_id, events=events, urgent=urgent, until=until)
             if found is not None and marks.is_ours(marks.of_group(found)):
                 self.memory.met(found)
                 return found
-            late = patient and found is None and self.memory.is_fresh(sandbox_id) and self.world.now() < end
+            # Whether the tags of a new one show at once is not known either.
+            shown = found is not None and marks.of_group(found)
+            late = patient and not shown and self.memory.is_fresh(sandbox_id) and self.world.now() < end
             if not late or (until is not None and self.world.now() + 0.5 > until):
                 self.memory.gone(sandbox_id)
                 raise missing
             await self.world.sleep(0.25)
+            # A fault now would have the caller begin anew, with all that was waited.
+            found = await retrying(self.world, asking, until=until)
 
     async def list(
         self,
@@ -150,43 +157,7 @@ class EciProvider(ProviderBase):
                 await self.group(sandbox_id, until=until)
             except SandboxNotFound:
                 return False
-        return await self.remove(sandbox_id, until=until)
-
-    async def remove(self, sandbox_id: str, *, until: float | None) -> bool:
-        """Delete a group that is known to be ours, and wait until it is gone."""
-        removed = await self.begin_removal(sandbox_id, until=until)
-        if removed:
-            await self.see_gone(sandbox_id, until=until)
-        self.memory.deleted(sandbox_id)
-        return removed
-
-    async def begin_removal(self, sandbox_id: str, *, until: float | None, urgent: bool = False) -> bool:
-        """Have the service begin to remove a group; ``False`` if it was not there."""
-        while True:
-            try:
-                await self.api.delete(sandbox_id, until=until, urgent=urgent)
-                return True
-            except SandboxNotFound:
-                return self.memory.is_unanswered(sandbox_id)
-            except SandboxError as exc:
-                refused = exc
-            if not never_arrived(refused):
-                self.memory.unanswered(sandbox_id)
-            # Another's delete may be under way, which this one may join; only its absence is a success.
-            group = await self.api.group(sandbox_id, until=until, urgent=urgent)
-            if group is not None and str(group.get("Status")) == "Terminating":
-                return True
-            if group is None and not self.memory.is_fresh(sandbox_id):
-                return self.memory.is_unanswered(sandbox_id)
-            # A new one may be missing from what the service tells, so its absence alone proves nothing.
-            ending = group is None and isinstance(refused, SandboxNotRunning | ProviderUnavailable)
-            if not ending or (until is not None and self.world.now() + 0.5 > until):
-                raise refused
-            await self.world.sleep(0.2)
-
-    async def see_gone(self, sandbox_id: str, *, until: float | None) -> None:
-        """Wait until a group that is being removed is not there any more."""
-        await self.waiting.becomes(sandbox_id, lambda group: group is None, until=until, whole=True)
+        return await remove(self, sandbox_id, until=until)
 
     async def restart(self, sandbox_id: str, *, until: float | None) -> SandboxInfo:
         return await restart(self, sandbox_id, until=until)
@@ -203,7 +174,15 @@ class EciProvider(ProviderBase):
         until: float | None,
     ) -> ByteChannel:
         way = await self._way(sandbox_id, argv, tty=False, urgent=urgent, until=until)
-        return await streams.connect(self.world, way.uri, proxy=way.proxy, ca=way.ca, until=until, urgent=urgent)
+        return await streams.connect(
+            self.world,
+            way.uri,
+            proxy=way.proxy,
+            ca=way.ca,
+            until=until,
+            urgent=urgent,
+            ping_interval=self.ping_interval,
+        )
 
     async def start_terminal(
         self, sandbox_id: str, command: Command, size: TerminalSize, *, until: float | None

@@ -11,10 +11,11 @@ from typing import Any
 from sandboxkit.bookkeeping import digest
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest, SandboxSpec
-from sandboxkit_eci import keepalive
+from sandboxkit_eci import extras, keepalive
 from sandboxkit_eci.options import ConfigFiles, EciOptions, Mount, NfsVolume
 from sandboxkit_eci.sizes import sized
 from sandboxkit_eci.tags import tags_of
+from sandboxkit_eci.texts import is_utf8
 
 LONGEST_NAME = 128
 LONGEST_VALUE = 256
@@ -51,12 +52,23 @@ def create_request(
         **_volumes(options),
     }
     wire.update(fallback)
-    return _merged(wire, options.extra)
+    made = extras.merged(wire, options.extra)
+    for name, text in flat(made).items():
+        if not (is_utf8(name) and is_utf8(text)):
+            raise InvalidSpec(f"{name!r} of CreateContainerGroup is not UTF-8 text")
+    return made
 
 
 def secrets_of(spec: SandboxSpec, options: EciOptions) -> tuple[str, ...]:
     """Give what must not be repeated, should the service quote it."""
-    return (*spec.env.values(), *(credential.password for credential in options.registry_credentials))
+    files = [data for mount in options.config_files for data in mount.files.values()]
+    return (
+        *spec.env.values(),
+        *(credential.password for credential in options.registry_credentials),
+        *(_bytes(data).decode(errors="replace") for data in files),
+        *(_base64(data) for data in files),
+        *extras.strings(options.extra),
+    )
 
 
 def check(spec: SandboxSpec, options: EciOptions) -> None:
@@ -73,8 +85,6 @@ def check(spec: SandboxSpec, options: EciOptions) -> None:
                 f"env {name[:LONGEST_NAME]!r}: ECI takes names up to {LONGEST_NAME} and values up to {LONGEST_VALUE} "
                 "characters for a whole sandbox; a command's own env may be longer"
             )
-    if spec.command is not None and not spec.command:
-        raise InvalidSpec("command is empty; leave it out for a sandbox that only waits")
     if spec.command and spec.command[0].startswith("-"):
         raise InvalidSpec(f"a command's program cannot begin with a dash: {spec.command[0]!r}")
     if options.args and not spec.command:
@@ -82,6 +92,23 @@ def check(spec: SandboxSpec, options: EciOptions) -> None:
     texts = (*(spec.command or ()), *options.args, *spec.env.values(), *spec.labels, *spec.labels.values())
     if any("\0" in text for text in (*texts, spec.user or "", spec.cwd or "")):
         raise InvalidSpec("command, args, env, labels, user and cwd cannot hold a NUL byte")
+    _check_encoding(spec, options)
+    extras.check(options.extra)
+
+
+def _check_encoding(spec: SandboxSpec, options: EciOptions) -> None:
+    files = [text for mount in options.config_files for pair in mount.files.items() for text in pair]
+    fields: Mapping[str, Sequence[bytes | str]] = {
+        "command": spec.command or (),
+        "args": options.args,
+        "env": (*spec.env, *spec.env.values()),
+        "user": (spec.user or "",),
+        "cwd": (spec.cwd or "",),
+        "config_files": files,
+    }
+    for name, texts in fields.items():
+        if not all(is_utf8(text) for text in texts if isinstance(text, str)):
+            raise InvalidSpec(f"{name} is not UTF-8 text, and ECI takes no other")
 
 
 def _container(request: CreateRequest, options: EciOptions) -> Wire:
@@ -202,10 +229,7 @@ def _volume(name: str, mount: Mount) -> Wire:
             "Name": name,
             "Type": "ConfigFileVolume",
             "ConfigFileVolume": _given(
-                ConfigFileToPath=[
-                    {"Path": path, "Content": base64.b64encode(_bytes(data)).decode()}
-                    for path, data in mount.files.items()
-                ],
+                ConfigFileToPath=[{"Path": path, "Content": _base64(data)} for path, data in mount.files.items()],
                 # The API reads the digits of a mode as octal.
                 DefaultMode=None if mount.mode is None else int(f"{mount.mode:o}"),
             ),
@@ -221,22 +245,12 @@ def _bytes(data: bytes | str) -> bytes:
     return data.encode() if isinstance(data, str) else bytes(data)
 
 
+def _base64(data: bytes | str) -> str:
+    return base64.b64encode(_bytes(data)).decode()
+
+
 def _given(**fields: Any) -> Wire:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _merged(wire: Wire, extra: Mapping[str, Any]) -> Wire:
-    """Add what is passed on: lists grow, the sandbox's container takes what is said of ``Container``."""
-    merged = dict(wire)
-    for name, value in extra.items():
-        if name == "Container":
-            own, *others = value if isinstance(value, Sequence) else [value]
-            merged[name] = [{**merged[name][0], **own}, *others]
-        elif isinstance(value, list | tuple) and isinstance(merged.get(name), list):
-            merged[name] = [*merged[name], *value]
-        else:
-            merged[name] = value
-    return merged
 
 
 def flat(value: Any, name: str = "") -> dict[str, str]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+DEFAULT = (2.0, 4.0)
+"""vCPU and GiB of a group for which nothing is asked, as documented."""
 
 SIZES: Mapping[float, tuple[float, ...]] = {
     0.25: (0.5, 1),
@@ -36,3 +40,14 @@ def sized(cpu: float | None, memory: float | None) -> tuple[float, float] | None
             if gib >= wanted:
                 return float(vcpu), float(gib)
     return None
+
+
+def size_of(wire: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Give the vCPU and GiB of the group that a CreateContainerGroup makes, as far as it tells.
+
+    Sizes are sent rounded, so they are what is made; where an instance type decides, only the service knows.
+    """
+    cpu, memory = wire.get("Cpu"), wire.get("Memory")
+    if wire.get("InstanceType"):
+        return None, None
+    return DEFAULT if cpu is None and memory is None else (cpu, memory)

@@ -10,6 +10,7 @@ from sandboxkit.bookkeeping import CURRENT, EXPIRES_AT, KEY, OWNER, PREFIX, VERS
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest
 from sandboxkit_eci.options import DEFAULT_CONTAINER
+from sandboxkit_eci.texts import is_utf8
 
 CONTAINER = PREFIX + "container"
 
@@ -48,6 +49,8 @@ def check_labels(labels: Mapping[str, str]) -> None:
     """Refuse labels that are sandboxkit's own, or that the service does not take."""
     refuse_own(labels)
     for name, value in labels.items():
+        if not (is_utf8(name) and is_utf8(value)):
+            raise InvalidSpec(f"label {name[:LONGEST_KEY]!r}: labels are UTF-8 text")
         if len(name) > LONGEST_KEY or len(value) > LONGEST_VALUE:
             raise InvalidSpec(
                 f"label {name[:LONGEST_KEY]!r}: ECI takes names up to {LONGEST_KEY} and values up to "

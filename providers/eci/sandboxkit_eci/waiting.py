@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
 
 from sandboxkit.errors import DeadlineExceeded, ProviderError
-from sandboxkit.provider import World
+from sandboxkit.provider import Event, World
 from sandboxkit_eci.api import PAGE, Api
 from sandboxkit_eci.describe import STATUSES
 
@@ -32,13 +33,10 @@ class Lookout:
 
     _world: World
     _ask: Ask
-    _lock: AbstractAsyncContextManager[Any] = attrs.field(init=False)
+    _turns: deque[Event] = attrs.field(factory=deque, init=False)
     _waiting: dict[str, int] = attrs.field(factory=dict, init=False)
     _seen: dict[str, tuple[float, Group | None]] = attrs.field(factory=dict, init=False)
     _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._lock = self._world.lock()
 
     @contextmanager
     def watching(self, group_id: str) -> Iterator[None]:
@@ -55,17 +53,35 @@ class Lookout:
                     self._seen.pop(group_id, None)
 
     async def look(self, group_id: str, *, after: float, until: float | None) -> Group | None:
-        """Give the group as it was asked for at some time after ``after``; ``None`` if it was not there."""
-        async with self._lock:
+        """Give the group as it was asked for at some time after ``after``; ``None`` if it was not there.
+
+        One at a time looks, first come first served. Raises ``DeadlineExceeded`` where the turn does not come by
+        ``until``.
+        """
+        turn = self._world.event()
+        try:
+            with self._guard:
+                self._turns.append(turn)
+                self._turns[0].set()
+            came = await turn.wait(until=until)
             began, seen = self._seen.get(group_id, (-1.0, None))
             if began > after:
                 return seen
+            if not came:
+                raise DeadlineExceeded(f"sandbox {group_id}: others were still asking at the deadline")
             ids = self._batch(group_id)
             began = self._world.now()
             found = await self._ask(ids, until)
             with self._guard:
                 self._seen |= {one: (began, found.get(one)) for one in ids if one in self._waiting}
             return found.get(group_id)
+        finally:
+            # Whoever leaves, and however, the first that is left has the turn.
+            with self._guard:
+                if turn in self._turns:  # not where an interruption was quicker
+                    self._turns.remove(turn)
+                if self._turns:
+                    self._turns[0].set()
 
     def _batch(self, group_id: str) -> list[str]:
         """Give this group and those that were looked at least recently."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sandboxkit_eci.emulator.testing import Emulator, emulator
 
 from sandboxkit.aio import AsyncioWorld
 from sandboxkit.driver import run
@@ -38,6 +40,13 @@ def go(request: pytest.FixtureRequest) -> Go:
         return asyncio.run(whole())
 
     return in_blocking if request.param == "blocking" else in_asyncio
+
+
+@pytest.fixture
+def eci() -> Iterator[Emulator]:
+    """An emulator without processes."""
+    with emulator("none") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

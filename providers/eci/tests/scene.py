@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
+from sandboxkit_eci.emulator.delays import Delays
 from sandboxkit_eci.emulator.events import Events
 from sandboxkit_eci.emulator.faults import parse
 from sandboxkit_eci.emulator.groups import Group, group_size, make_containers
@@ -48,10 +49,12 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*, quirks: Quirks | None = None, faults: tuple[str, ...] = (), **given: Any) -> AsyncIterator[Scene]:
+async def scene(
+    *, quirks: Quirks | None = None, delays: Delays | None = None, faults: tuple[str, ...] = (), **given: Any
+) -> AsyncIterator[Scene]:
     request = {"ContainerGroupName": "group", "Container": [{"Name": "main", "Image": "busybox"}], **given}
     clock, backend, gone = ManualClock(), ScriptedBackend(), list[Group]()
-    runtime = Runtime(backend=backend, clock=clock, quirks=quirks or Quirks())
+    runtime = Runtime(backend=backend, clock=clock, quirks=quirks or Quirks(), delays=delays or Delays())
     size = group_size(request)
     group = Group(
         id="eci-1",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 from sandboxkit_eci.emulator.backend import ContainerSpec, ImageError, NotRunning, Stream, Usage
@@ -37,7 +39,7 @@ class ScriptedMachine:
     async def wait(self) -> int:
         return await asyncio.shield(self.ended)
 
-    async def exec(self, argv: tuple[str, ...], *, tty: bool) -> Stream:
+    async def exec(self, argv: tuple[str, ...], *, tty: bool, stdin: bool = True) -> Stream:
         if self.removed:
             raise NotRunning("removed")
         self.asked.append(argv)
@@ -45,6 +47,9 @@ class ScriptedMachine:
         self.streams.append(stream)
         stream.feed(b"")
         return stream
+
+    async def kill(self) -> None:
+        self.end(137)
 
     async def restart(self) -> None:
         self.restarts += 1
@@ -58,6 +63,10 @@ class ScriptedMachine:
 
     async def commit(self, repository: str, tag: str) -> None:
         self.committed.append(f"{repository}:{tag}")
+
+    @property
+    def key(self) -> str | None:
+        return None
 
     async def remove(self) -> None:
         self.removed = True
@@ -83,6 +92,14 @@ class ScriptedBackend:
         self.machines.append(machine)
         return machine
 
-    async def close(self) -> None:
+    async def resume(self, spec: ContainerSpec, key: str) -> ScriptedMachine | None:
+        return None
+
+    def dump(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, dumped: Mapping[str, Any]) -> None: ...
+
+    async def close(self, *, keep: bool = False) -> None:
         for machine in self.machines:
             await machine.remove()

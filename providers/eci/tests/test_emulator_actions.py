@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from alibabacloud_eci20180808 import models
 from sandboxkit_eci.emulator.actions.table import ACTIONS
-from sandboxkit_eci.emulator.backend import Usage
+from sandboxkit_eci.emulator.backend import Interface, Usage
 from sandboxkit_eci.emulator.backends.nothing import NoBackend
 from sandboxkit_eci.emulator.schemas import SCHEMAS, UNSUPPORTED
 from sandboxkit_eci.emulator.testing import Emulator, emulator
@@ -96,6 +96,43 @@ def test_metrics_are_those_of_the_machine(eci: Emulator, backend: ScriptedBacken
     assert (record.cpu.usage_core_nano_seconds, record.memory.usage_bytes) == (5_000_000, 1 << 20)
     assert record.memory.available_bytes == (2 << 30) - (1 << 20)
     assert [container.name for container in record.containers] == ["main"]
+    lan = Interface(name="eth0", received=5, sent=7, sent_drops=1)
+    backend.machines[0].used = Usage(memory_bytes=1 << 20, cache_bytes=1 << 19, interfaces=(lan,))
+    (record,) = client.describe_container_group_metric(request).body.records
+    assert (record.memory.cache, record.memory.rss, record.memory.working_set) == (1 << 19, 1 << 19, 1 << 19)
+    (shown,) = record.network.interfaces
+    assert (shown.name, shown.rx_bytes, shown.tx_bytes, shown.tx_drops) == ("eth0", 5, 7, 1)
+
+
+def test_metrics_tell_of_the_disk_what_is_known(eci: Emulator, backend: ScriptedBackend) -> None:
+    client = sdk(eci)
+    made = create(client, ephemeral_storage=10)
+    running(client, made)
+    request = models.DescribeContainerGroupMetricRequest(region_id=REGION, container_group_id=made)
+    (record,) = client.describe_container_group_metric(request).body.records
+    assert (record.disk, record.filesystem) == ([], [])
+    backend.machines[0].used = Usage(read_bytes=0, written_bytes=7, files_bytes=1 << 30)
+    (record,) = client.describe_container_group_metric(request).body.records
+    (disk,), (partition,) = record.disk, record.filesystem
+    assert (disk.device, disk.read_bytes, disk.write_bytes, disk.read_io) == ("vda", 0, 7, None)
+    assert (partition.category, partition.capacity >> 30, partition.usage >> 30) == ("System", 40, 1)
+    assert partition.available >> 30 == 39
+
+
+def test_metrics_are_of_the_time_that_is_asked_for(eci: Emulator) -> None:
+    client = sdk(eci)
+    made = create(client)
+    running(client, made)
+
+    def records(**given: str) -> int:
+        request = models.DescribeContainerGroupMetricRequest(region_id=REGION, container_group_id=made, **given)
+        return len(client.describe_container_group_metric(request).body.records)
+
+    past, future = "2018-08-02T15:00:00Z", "2118-08-02T15:00:00Z"
+    assert (records(), records(start_time=past), records(start_time=past, end_time=future)) == (1, 1, 1)
+    assert (records(end_time=past), records(start_time=future)) == (0, 0)
+    assert code(lambda: records(start_time=future, end_time=past)) == "InvalidParameter"
+    assert code(lambda: records(end_time="now")) == "InvalidParameter"
 
 
 def tags(client: Any, group: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,12 +27,6 @@ def config_file(content: str) -> models.CreateContainerGroupRequestVolume:
     path = models.CreateContainerGroupRequestVolumeConfigFileVolumeConfigFileToPath(path="a", content=content)
     files = models.CreateContainerGroupRequestVolumeConfigFileVolume(config_file_to_path=[path])
     return models.CreateContainerGroupRequestVolume(name="files", type="ConfigFileVolume", config_file_volume=files)
-
-
-@pytest.fixture
-def eci() -> Iterator[Emulator]:
-    with emulator(NoBackend()) as running_one:
-        yield running_one
 
 
 def test_a_group_is_made_listed_and_deleted(eci: Emulator) -> None:

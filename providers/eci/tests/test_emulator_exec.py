@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from typing import Any, cast
 
 import attrs
@@ -27,12 +26,6 @@ from .scripted import ScriptedBackend
 __all__ = ["no_proxy"]
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
-
-
-@pytest.fixture
-def eci() -> Iterator[Emulator]:
-    with emulator(NoBackend()) as running_one:
-        yield running_one
 
 
 def one(eci: Emulator, **given: Any) -> tuple[Any, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
@@ -18,17 +19,12 @@ from sandboxkit_eci.emulator.session import SessionQuirks
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 from Tea.exceptions import TeaException
 
-from .asking import code, create, delete, groups, no_proxy, running, sdk, until
+from .asking import PATIENCE, code, create, delete, groups, no_proxy, running, sdk, until
+from .loopclock import LoopClock
 
 __all__ = ["no_proxy"]
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
-
-
-@pytest.fixture
-def eci() -> Iterator[Emulator]:
-    with emulator(NoBackend()) as running_one:
-        yield running_one
 
 
 @pytest.mark.parametrize(
@@ -58,6 +54,28 @@ def test_an_answer_can_get_lost_after_or_before_the_effect(eci: Emulator, kind: 
         create(client)
     assert caught.value.code is None
     assert there == len(groups(client))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("500", "InternalError"), ("503", "ServiceUnavailable"), ("Degrade.Api", "Degrade.Api")]
+)
+def test_a_call_that_took_effect_can_be_answered_with_an_error(eci: Emulator, value: str, told: str) -> None:
+    client = sdk(eci)
+    eci.inject(f"*:error-reply={value},times=1")
+    assert code(lambda: create(client)) == told
+    assert len(groups(client)) == 1
+    assert eci.counts.failed["CreateContainerGroup"] == 1
+
+
+def test_a_call_that_took_effect_can_be_answered_late(eci: Emulator) -> None:
+    client, clock = sdk(eci, read_timeout=round(PATIENCE * 1000)), LoopClock(eci._loop)
+    eci.inject("CreateContainerGroup:slow-reply=30")
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(create, client)
+        (there,) = until(lambda: groups(client))
+        assert not made.done()
+        clock.forward(31.0)
+        assert made.result() == there.container_group_id
 
 
 @pytest.mark.parametrize("after", [0, 1500])
@@ -94,36 +112,64 @@ def test_a_stale_list_lacks_the_new_and_has_the_gone(eci: Emulator) -> None:
     "text",
     [
         "throttle",
-        "A:unknown",
-        "A:throttle,q=1",
-        "A:throttle,p=x",
-        "A:throttle,nth=x",
-        "A:slow=soon",
-        "A:throttle,times",
-        "A:throttle=soon",
-        "A:slow=inf",
-        "A:session=nonsense=1",
-        "A:session=drop_after=x",
+        "*:unknown",
+        "*:throttle,q=1",
+        "*:throttle,p=x",
+        "*:throttle,nth=x",
+        "*:slow=soon",
+        "*:throttle,times",
+        "*:throttle=soon",
+        "*:slow=inf",
+        "*:session=nonsense=1",
+        "*:session=drop_after=x",
+        "*:throttle,p=2",
+        "*:throttle,p=-0.1",
+        "*:throttle,p=nan",
+        "*:throttle,nth=0",
+        "*:throttle,nth=-1",
+        "*:throttle,times=0",
+        "*:throttle=-1",
+        "*:slow=-1",
+        "CopyDataCache:lost",
+        ":lost",
     ],
 )
 def test_a_rule_that_cannot_be_read_is_an_error_that_shows_it(text: str) -> None:
-    with pytest.raises(ValueError, match=text.partition(":")[0]):
+    with pytest.raises(ValueError, match=re.escape(f"fault {text!r}: ")):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ExecContainerComand:lost", "no action 'ExecContainerComand'; close to it: ExecContainerCommand"),
+        ("taGResource:lost", "no action 'taGResource'; close to it: TagResources, "),
+        ("Foo:lost", "no action 'Foo'; there are *, CreateContainerGroup, "),
+        ("*:lost,p=2", "p is a number from 0 to 1, not '2'"),
+        ("*:lost,nth=0", "nth is a whole number from 1 on, not '0'"),
+        ("*:lost,times=x", "times is a whole number from 1 on, not 'x'"),
+        ("*:throttle=soon", "the value is a whole number from 0 on, not 'soon'"),
+        ("*:slow=-1", "the value is a number from 0 on, not '-1'"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
         parse(text)
 
 
 def test_rules_strike_by_turn_number_or_chance() -> None:
     def struck(rule: str, calls: int = 6, seed: int = 0) -> list[int]:
         faults = Faults([rule], seed=seed)
-        return [call for call in range(1, calls + 1) if faults.draw("A")]
+        return [call for call in range(1, calls + 1) if faults.draw("TagResources")]
 
-    assert struck("A:throttle") == [1, 2, 3, 4, 5, 6]
-    assert struck("A:throttle,nth=3") == [3]
+    assert struck("TagResources:throttle") == [1, 2, 3, 4, 5, 6]
+    assert struck("TagResources:throttle,nth=3") == [3]
     assert struck("*:throttle,nth=3,times=2") == [3, 4]
-    assert struck("A:throttle,times=2") == [1, 2]
-    assert struck("B:throttle") == []
-    assert struck("A:throttle,p=0.5", 100) == struck("A:throttle,p=0.5", 100)
-    assert struck("A:throttle,p=0.5", 100) != struck("A:throttle,p=0.5", 100, seed=1)
-    assert 20 < len(struck("A:throttle,p=0.5", 100)) < 80
+    assert struck("TagResources:throttle,times=2") == [1, 2]
+    assert struck("UntagResources:throttle") == []
+    assert struck("TagResources:throttle,p=0.5", 100) == struck("TagResources:throttle,p=0.5", 100)
+    assert struck("TagResources:throttle,p=0.5", 100) != struck("TagResources:throttle,p=0.5", 100, seed=1)
+    assert 20 < len(struck("TagResources:throttle,p=0.5", 100)) < 80
 
 
 def test_a_fault_of_a_create_strikes_nothing_else() -> None:
@@ -132,7 +178,7 @@ def test_a_fault_of_a_create_strikes_nothing_else() -> None:
 
 def test_every_kind_of_fault_can_be_written() -> None:
     values = {"session": "=drop-after=3"}
-    assert set(KINDS) == {parse(f"A:{kind}{values.get(kind, '')}").kind for kind in KINDS}
+    assert set(KINDS) == {parse(f"*:{kind}{values.get(kind, '')}").kind for kind in KINDS}
 
 
 def count(limits: Limits, calls: int, now: float) -> int:

@@ -110,7 +110,7 @@ def signed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_module, "authenticate", lambda request, keys, now: (KEY, claim))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(sorted(SCHEMAS)), PAIRS), min_size=1, max_size=4))
 @pytest.mark.usefixtures("signed")
 def test_signed_calls_of_any_parameters_are_answered(
@@ -135,7 +135,7 @@ def test_signed_calls_of_any_parameters_are_answered(
     assert complaints.records == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(max_size=8),
     st.text(),
@@ -174,7 +174,7 @@ def test_unsigned_requests_of_any_kind_are_refused(
     run(body)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_bytes_that_are_no_http_end_the_connection_or_are_answered(pieces: list[bytes]) -> None:
     async def body(service: Service) -> None:

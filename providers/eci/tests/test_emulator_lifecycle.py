@@ -162,12 +162,22 @@ def test_a_group_without_stock_fails_to_be_scheduled() -> None:
 
 def test_a_spot_group_is_taken_back_with_notice() -> None:
     async def body() -> None:
-        async with scene(faults=("*:reclaim=60",)) as it:
+        async with scene(faults=("*:reclaim=60",), SpotStrategy="SpotAsPriceGo") as it:
             await it.run()
             await it.clock.advance(60)
             assert (it.status, "SpotToBeReleased" in it.reasons()) == ("Running", True)
             await it.clock.advance(it.runtime.delays.spot_notice)
             assert (it.status, it.machine.removed) == ("Expired", True)
+
+    asyncio.run(body())
+
+
+def test_a_group_that_is_no_spot_group_is_never_taken_back() -> None:
+    async def body() -> None:
+        async with scene(faults=("*:reclaim=60",)) as it:
+            await it.run()
+            await it.clock.advance(3600)
+            assert (it.status, "SpotToBeReleased" in it.reasons()) == ("Running", False)
 
     asyncio.run(body())
 

@@ -33,6 +33,26 @@ def test_a_container_of_nothing_echoes_until_it_is_removed() -> None:
     asyncio.run(body())
 
 
+def test_a_container_of_nothing_can_be_killed_and_restarted() -> None:
+    async def body() -> None:
+        backend = NoBackend()
+        machine = await backend.start(container())
+        first = asyncio.create_task(machine.wait())
+        await asyncio.sleep(0)
+        await machine.restart()
+        await machine.kill()
+        assert (await first, await machine.wait()) == (KILLED, KILLED)
+        await machine.restart()
+        second = asyncio.create_task(machine.wait())
+        await asyncio.sleep(0)
+        assert not second.done()
+        await machine.remove()
+        assert await second == KILLED
+        await backend.close()
+
+    asyncio.run(asyncio.wait_for(body(), 20))
+
+
 def test_what_nothing_answers_is_ended_with_its_container() -> None:
     @attrs.define(eq=False)
     class Waits:

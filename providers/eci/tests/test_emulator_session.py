@@ -14,6 +14,7 @@ from sandboxkit_eci.emulator.session import SessionQuirks, collect
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from .loopclock import LoopClock
 from .served import PATIENCE, join, messages, output, read_until, served
 
 Test = Callable[[], Coroutine[Any, Any, None]]
@@ -184,15 +185,15 @@ def test_a_connection_stalls_after_so_many_bytes(after: int) -> None:
 
 def test_a_silent_socket_is_closed_and_pings_keep_it_open() -> None:
     async def body() -> None:
-        quirks = SessionQuirks(idle_close=0.5)
+        quirks = SessionQuirks(idle_close=1000.0)
         async with served(await start(Says(goes_on=True)), quirks=quirks) as client:
-            loop = asyncio.get_running_loop()
-            until = loop.time() + 1.5
-            while loop.time() < until:
+            clock = LoopClock(asyncio.get_running_loop())
+            for _ in range(4):
+                clock.forward(700.0)
                 await (await client.ping())
-                await asyncio.sleep(0.05)
             await client.send(b"\x00still here ")
             assert await read_until(client, b"still here ") == b"still here "
+            clock.forward(1001.0)
             with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(client.recv(), PATIENCE)
             assert client.close_code == 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from alibabacloud_eci20180808 import models
 from sandboxkit_eci import AcrRegistry, ConfigFiles, EciOptions, EmptyDir, NfsVolume, RegistryCredential, keepalive
 from sandboxkit_eci.request import create_request, flat, secrets_of
-from sandboxkit_eci.sizes import sized
+from sandboxkit_eci.sizes import size_of, sized
 from sandboxkit_eci.tags import is_ours, tags_of, token, user_labels
 
 import sandboxkit
@@ -192,12 +193,69 @@ def test_a_fallback_overrules() -> None:
         {"labels": {"acs:k": "v"}},
         {"labels": {"k": "https://v"}},
         {"labels": {"sandboxkit.owner": "x"}},
+        {"env": {"A": "\udcff"}},
+        {"env": {"\udcff": "a"}},
+        {"labels": {"k": "\udcff"}},
+        {"labels": {"\udcff": "v"}},
+        {"command": ["echo", "\udcff"]},
+        {"cwd": "/\udcff"},
     ],
 )
 def test_what_cannot_be_sent_is_refused_first(spec: dict[str, Any]) -> None:
     with pytest.raises(sandboxkit.InvalidSpec) as caught:
         wire(**spec)
     assert "x" * 257 not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"config_files": [ConfigFiles(mount_path="/c", files={"a": "\udcff"})]}, "config_files"),
+        ({"resource_group_id": "\udcff"}, "ResourceGroupId"),
+        ({"extra": {"CorePattern": "\udcff"}}, "CorePattern"),
+        ({"extra": {"\udcff": "x"}}, "udcff"),
+    ],
+)
+def test_a_text_that_cannot_be_encoded_is_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(sandboxkit.InvalidSpec, match=said):
+        wire(EciOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"Container": "hunter2"}, "Container is a mapping"),
+        ({"Container": ["hunter2"]}, "Container is a mapping"),
+        ({3: "hunter2"}, "names are strings, not a int"),
+        ({"Container": {"EnvironmentVar": [{"Value": b"hunter2"}]}}, "EnvironmentVar: Value: .* a bytes"),
+        ({"Volume": {"hunter2"}}, "Volume: .* a set"),
+        ({"Container": {"Command": ["hunter2"]}}, "Command .* use command="),
+        ({"Container": [{"Arg": ["hunter2"]}]}, "Arg .* use command="),
+    ],
+)
+def test_an_extra_that_has_no_place_is_refused(extra: dict[Any, Any], said: str) -> None:
+    with pytest.raises(sandboxkit.InvalidSpec, match=said) as caught:
+        wire(EciOptions(extra=extra))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_extra_is_added_to_the_sandboxs_own() -> None:
+    added = {"EnvironmentVar": [{"Key": "B", "Value": "2"}], "VolumeMount": [{"Name": "v", "MountPath": "/v"}]}
+    container = {**added, "SecurityContext": {"ReadOnlyRootFilesystem": True}, "Tty": True}
+    other = {"Name": "side", "Command": ["true"]}
+    options = EciOptions(
+        empty_dirs=[EmptyDir(mount_path="/e")],
+        extra={"Container": [container, other], "Volume": ({"Name": "v"},), "CorePattern": "/c"},
+    )
+    made = wire(options, env={"A": "1"}, user="7")
+    own, side = made["Container"]
+    assert own["EnvironmentVar"] == [{"Key": "A", "Value": "1"}, {"Key": "B", "Value": "2"}]
+    assert [mount["MountPath"] for mount in own["VolumeMount"]] == ["/e", "/v"]
+    assert own["SecurityContext"] == {"RunAsUser": 7, "ReadOnlyRootFilesystem": True}
+    assert (own["Tty"], own["Name"], side) == (True, "main", other)
+    assert [volume["Name"] for volume in made["Volume"]] == ["volume-1", "v"]
+    assert made["CorePattern"] == "/c"
+    assert len(wire(EciOptions(extra={"Container": []}))["Container"]) == 1
 
 
 def test_arguments_need_a_command() -> None:
@@ -229,6 +287,18 @@ def test_secrets_are_the_values_and_the_passwords() -> None:
     assert "p4ss" not in repr(options)
 
 
+def test_secrets_are_what_is_in_files_and_extras_too() -> None:
+    extra = {
+        "ImageRegistryCredential": [{"Password": "p4ss"}],
+        "Container": {"EnvironmentVar": ({"Key": "A", "Value": "v4lue"},)},
+        "Number": 1,
+    }
+    files = {"a": "t3xt", "b": b"byt3s"}
+    options = EciOptions(extra=extra, config_files=[ConfigFiles(mount_path="/c", files=files)])
+    found = set(secrets_of(SandboxSpec(), options))
+    assert {"p4ss", "v4lue", "t3xt", "byt3s", base64.b64encode(b"t3xt").decode()} <= found
+
+
 @pytest.mark.parametrize(
     ("asked", "given"),
     [
@@ -244,6 +314,22 @@ def test_secrets_are_the_values_and_the_passwords() -> None:
 )
 def test_sizes_are_rounded_up(asked: tuple[float | None, float | None], given: tuple[float, float] | None) -> None:
     assert sized(*asked) == given
+
+
+@pytest.mark.parametrize(
+    ("made", "size"),
+    [
+        (wire(cpu=7, memory_gib=13), (8.0, 16.0)),
+        (wire(), (2.0, 4.0)),
+        (wire(EciOptions(instance_types=["ecs.c6.large"]), cpu=7), (None, None)),
+        (wire(fallback={"InstanceType": "ecs.c6.large"}), (None, None)),
+        (wire(EciOptions(extra={"Cpu": 4, "Memory": 8})), (4, 8)),
+    ],
+)
+def test_the_size_that_is_made_is_known_from_the_request(
+    made: dict[str, Any], size: tuple[float | None, float | None]
+) -> None:
+    assert size_of(made) == size
 
 
 # -- the keep-alive, on this machine's sh --------------------------------------------------------------------------

@@ -31,16 +31,10 @@ def served() -> Iterator[Served]:
     argv = [sys.executable, "-m", "sandboxkit_eci.emulator", "--port", "0", "--tls", "--backend", "local"]
     with subprocess.Popen([*argv, "--time-scale", "0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = dict(line.strip().replace(" on ", ": ").split(": ", 1) for line in _lines(process.stdout))
+        lines = [process.stdout.readline().strip() for _ in range(2)]
+        said = dict(line.replace(" on ", ": ").split(": ", 1) for line in lines)
         yield Served(said["listening"], said["certificate"])
         process.send_signal(signal.SIGTERM)
-
-
-def _lines(stream: object) -> Iterator[str]:
-    for line in stream:  # type: ignore[attr-defined]
-        yield line
-        if line.startswith("listening"):
-            return
 
 
 def test_commands_run_over_trusted_connections(served: Served) -> None:

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from sandboxkit_eci.emulator.backend import Stream
 from sandboxkit_eci.emulator.errors import ConnectionLost
-from sandboxkit_eci.emulator.frames import ERROR
+from sandboxkit_eci.emulator.frames import ERROR, encode
 from sandboxkit_eci.emulator.service import Service
-from sandboxkit_eci.emulator.session import ExecWebSocket, serve
+from sandboxkit_eci.emulator.session import SUBPROTOCOLS, ExecWebSocket, agreed, serve
 from sandboxkit_eci.emulator.signature import Request
 from sandboxkit_eci.emulator.tickets import Ticket
 
@@ -96,14 +96,14 @@ class Server:
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         service = self.service
-        websocket = ExecWebSocket()
         # First, so that an address is not used up by what cannot be a session.
-        if not websocket.can_prepare(request):
+        if not ExecWebSocket().can_prepare(request):
             return web.Response(status=400, text="a websocket is expected")
         ticket = service.tickets.redeem(request.query.get("s", ""), now=service.runtime.clock.now())
         if ticket is None:
             return web.Response(status=service.runtime.quirks.uri_refused_status, text="the address is not valid")
         stream = ticket.take()
+        websocket = ExecWebSocket(protocols=SUBPROTOCOLS if ticket.quirks.subprotocols == "agreed" else ())
         try:
             await websocket.prepare(request)
         except BaseException:
@@ -119,18 +119,19 @@ class Server:
         return websocket
 
     async def _serve(self, websocket: ExecWebSocket, ticket: Ticket, stream: Stream | None) -> None:
-        machine = ticket.container.machine
+        machine, quirks = ticket.container.machine, agreed(ticket.quirks, websocket.ws_protocol)
         try:
             if stream is None:
                 if machine is None:
                     raise RuntimeError("the container does not run")
-                stream = await machine.exec(ticket.argv, tty=ticket.tty)
+                stream = await machine.exec(ticket.argv, tty=ticket.tty, stdin=ticket.stdin)
         except asyncio.CancelledError:
             raise
         except Exception as exc:  # noqa: BLE001 - whatever a backend raises, the client is told
             # As Kubernetes does before v4: words on the error channel, and the end.
             with suppress(ConnectionError):
-                await websocket.send_bytes(bytes([ERROR]) + f"error executing command in container: {exc}".encode())
-                await websocket.end(ticket.quirks.close_code)
+                words = f"error executing command in container: {exc}".encode()
+                await websocket.send_messages([encode(ERROR, words, quirks.encoding)])
+                await websocket.end(quirks.close_code)
             return
-        await serve(websocket, stream, tty=ticket.tty, quirks=ticket.quirks)
+        await serve(websocket, stream, tty=ticket.tty, stdin=ticket.stdin, quirks=quirks)

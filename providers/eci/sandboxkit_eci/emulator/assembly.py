@@ -8,6 +8,7 @@ from typing import Any
 
 from sandboxkit_eci.emulator.backend import Backend
 from sandboxkit_eci.emulator.clock import Clock
+from sandboxkit_eci.emulator.delays import Delays
 from sandboxkit_eci.emulator.faults import Fault, Faults
 from sandboxkit_eci.emulator.quirks import Quirks, parse
 from sandboxkit_eci.emulator.runtime import Runtime
@@ -41,12 +42,13 @@ def make_service(
     if isinstance(quirks, Mapping):
         quirks = [f"{name}={value}" for name, value in quirks.items()]
     api_quirks, rest = parse(quirks, Quirks)
-    session_quirks, unknown = parse(rest, SessionQuirks)
+    session_quirks, rest = parse(rest, SessionQuirks)
+    delays, unknown = parse(rest, Delays)
     if unknown:
         raise ValueError(f"unknown quirk: {', '.join(unknown)}")
     if isinstance(backend, str):
         backend = make_backend(backend, responder=responder, keep_files=api_quirks.restart_files == "kept")
-    runtime = Runtime(backend=backend, clock=clock or Clock(time_scale), quirks=api_quirks)
+    runtime = Runtime(backend=backend, clock=clock or Clock(time_scale), quirks=api_quirks, delays=delays)
     keys = list(keys) or [Key(id=ACCESS_KEY_ID, secret=ACCESS_KEY_SECRET)]
     rules = Faults(faults, seed=seed)
     return Service(runtime, keys, session_quirks=session_quirks, faults=rules, region=region)
@@ -62,6 +64,10 @@ def make_backend(kind: str, *, responder: str | None = None, keep_files: bool = 
         from sandboxkit_eci.emulator.backends.nothing import NoBackend
 
         return NoBackend(**options) if responder is None else NoBackend(_load(responder), **options)
+    if responder is not None:
+        raise ValueError(
+            f"responder {responder!r} is for the backend none, not {kind}: there, processes answer execs"
+        )
     from sandboxkit_eci.emulator.backends.sandboxes import SandboxBackend
 
     # Every group is in a network, so that what needs one runs here too.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -33,11 +33,48 @@ class ContainerSpec:
 
 
 @attrs.frozen(kw_only=True)
+class Interface:
+    """What has passed a network interface: bytes, packets, and packets that were lost or broken."""
+
+    name: str
+    received: int = 0
+    received_packets: int = 0
+    received_errors: int = 0
+    received_drops: int = 0
+    sent: int = 0
+    sent_packets: int = 0
+    sent_errors: int = 0
+    sent_drops: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class Usage:
-    """What a container has used: CPU in nanoseconds, memory in bytes."""
+    """What a container has used: CPU in nanoseconds, memory in bytes, of which ``cache_bytes`` are files'.
+
+    Without ``interfaces``, it has none of its own: it shares its host's. What is read from a disk and written to it,
+    and what its own files take there, are in bytes; ``None`` where that cannot be told.
+    """
 
     cpu_nanoseconds: int = 0
     memory_bytes: int = 0
+    cache_bytes: int = 0
+    interfaces: tuple[Interface, ...] = ()
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    files_bytes: int | None = None
+
+    def since(self, before: Usage) -> Usage:
+        """Give the same, with no count smaller than ``before``: what is counted in processes goes with them."""
+        return attrs.evolve(
+            self,
+            cpu_nanoseconds=max(self.cpu_nanoseconds, before.cpu_nanoseconds),
+            read_bytes=_larger(self.read_bytes, before.read_bytes),
+            written_bytes=_larger(self.written_bytes, before.written_bytes),
+        )
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return other if one is None else max(one, other or 0)
 
 
 class ImageError(Exception):
@@ -90,8 +127,15 @@ class Machine(Protocol):
         """
         ...
 
-    async def exec(self, argv: tuple[str, ...], *, tty: bool) -> Stream:
-        """Start another process in it. Raises :class:`NotRunning`, or any other error with the reason as its text."""
+    async def exec(self, argv: tuple[str, ...], *, tty: bool, stdin: bool = True) -> Stream:
+        """Start another process in it, whose input is at its end from the start without ``stdin``.
+
+        Raises :class:`NotRunning`, or any other error with the reason as its text.
+        """
+        ...
+
+    async def kill(self) -> None:
+        """End its own process, so that it has ended as by SIGKILL; nothing happens if it has ended."""
         ...
 
     async def restart(self) -> None:
@@ -110,6 +154,11 @@ class Machine(Protocol):
         """Make an image of its files; raises ``NotImplementedError`` where that cannot be done."""
         ...
 
+    @property
+    def key(self) -> str | None:
+        """What :meth:`Backend.resume` finds it by; ``None`` if it cannot."""
+        ...
+
     async def remove(self) -> None:
         """End and remove everything, at once; safe to repeat."""
         ...
@@ -122,6 +171,18 @@ class Backend(Protocol):
         """Start a container. Raises :class:`ImageError`, or any other error with the reason as its text."""
         ...
 
-    async def close(self) -> None:
-        """Remove everything that was made."""
+    async def resume(self, spec: ContainerSpec, key: str) -> Machine | None:
+        """Start a container anew with the files that it had in another life of the emulator; ``None``: it is gone."""
+        ...
+
+    def dump(self) -> dict[str, Any]:
+        """Give what another life of the emulator needs to know, as JSON can hold it."""
+        ...
+
+    def load(self, dumped: Mapping[str, Any]) -> None:
+        """Take up what :meth:`dump` gave, before anything is made."""
+        ...
+
+    async def close(self, *, keep: bool = False) -> None:
+        """Remove everything that was made, or let go of it to ``keep`` it."""
         ...

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sandboxkit_eci.emulator.delays import Delays
 from sandboxkit_eci.emulator.faults import KINDS
 from sandboxkit_eci.emulator.quirks import Quirks, describe
 from sandboxkit_eci.emulator.session import SessionQuirks
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
-    add("--port", type=int, default=PORT, help="the port; 0 picks one (%(default)s)")
+    add("--port", type=_port, default=PORT, help="the port; 0 picks one (%(default)s)")
     add(
         "--backend",
         choices=("local", "docker", "none"),
@@ -78,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what containers are made of (%(default)s)",
     )
     add("--responder", metavar="MODULE:NAME", help="what answers execs with --backend none; an echo by default")
-    add("--region", default="cn-hangzhou", help="the region of calls that name none (%(default)s)")
+    add("--region", type=_region, default="cn-hangzhou", help="the region of calls that name none (%(default)s)")
     add("--access-key-id", action="append", default=[], metavar="ID", help="a key that is good; may be repeated")
     add("--access-key-secret", action="append", default=[], metavar="SECRET", help="its secret")
     add(
@@ -98,17 +100,40 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="the same seed gives the same faults (%(default)s)")
     add(
         "--time-scale",
-        type=float,
+        type=_scale,
         default=1.0,
         help="how long the service's work takes; 0 is no time (%(default)s)",
     )
-    add("--state", metavar="FILE", help="keep groups, image caches and tokens over a restart")
+    add(
+        "--state",
+        metavar="FILE",
+        help="keep groups with their containers, image caches and tokens for the next start",
+    )
     add("--config", metavar="FILE", help="a TOML file with these options")
     return parser
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _region(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a region is a name like 'cn-hangzhou', not empty")
+    return text
+
+
+def _scale(text: str) -> float:
+    scale = float(text)
+    if not 0 <= scale < math.inf:
+        raise argparse.ArgumentTypeError(f"a scale is a number from 0 on, not {text!r}")
+    return scale
+
+
 def _epilog() -> str:
-    quirks = {**describe(Quirks), **describe(SessionQuirks)}
+    quirks = {**describe(Quirks), **describe(SessionQuirks), **describe(Delays)}
     lines = ["quirks:", *(f"  {name}: {doc}" for name, doc in quirks.items())]
     lines += [
         "",

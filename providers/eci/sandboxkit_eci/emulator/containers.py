@@ -33,15 +33,23 @@ class Container:
     group_id: str
     size: tuple[float, float]
     """The group's vCPUs and GiB, for a container that asks for nothing itself."""
+    fields: Mapping[str, str] = attrs.field(factory=dict)
+    """What an environment variable may take its value from."""
     directories: tuple[str, ...] = ()
     files: Mapping[str, ConfigFile] = attrs.field(factory=dict)
     state: State = State(reason="ContainerCreating")
     previous: State | None = None
     restarts: int = 0
+    passed: bool = True
+    """Whether its readiness probe says so."""
     machine: Machine | None = None
+    kept: str | None = None
+    """What a backend calls the machine that an emulator before this one left."""
     kept_log: Written = attrs.field(factory=Written)
     sample: tuple[float, int] = (0.0, 0)
     """When its CPU time was last looked at, and what it was."""
+    used: Usage = attrs.field(factory=Usage)
+    """What it had used then."""
     previous_log: Written = attrs.field(factory=Written)
 
     @property
@@ -59,7 +67,7 @@ class Container:
             image=given["Image"],
             command=tuple(given.get("Command", ())),
             args=tuple(given.get("Arg", ())),
-            env={each["Key"]: each.get("Value", "") for each in given.get("EnvironmentVar", ()) if each.get("Key")},
+            env={each["Key"]: self._value(each) for each in given.get("EnvironmentVar", ()) if each.get("Key")},
             working_dir=given.get("WorkingDir") or None,
             cpu=given.get("Cpu") or self.size[0],
             memory=given.get("Memory") or self.size[1],
@@ -69,9 +77,20 @@ class Container:
             files=self.files,
         )
 
+    def _value(self, variable: Mapping[str, Any]) -> str:
+        path = variable.get("FieldRef", {}).get("FieldPath")
+        return str(variable.get("Value", "") if path is None else self.fields.get(path, ""))
+
     def runs(self, *, now: float) -> None:
         """Note that its process has started."""
         self.state = State(kind="Running", started=now)
+        # One that is executed has to succeed first; another is not asked.
+        self.passed = not self.given.get("ReadinessProbe", {}).get("Exec", {}).get("Command")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it runs and its readiness probe, if it has one, says so."""
+        return self.state.kind == "Running" and self.passed
 
     def waits(self, reason: str, message: str = "") -> None:
         """Note that it is held up."""

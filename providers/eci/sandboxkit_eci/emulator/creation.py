@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sandboxkit_eci.emulator import health, instancetypes
 from sandboxkit_eci.emulator.errors import ApiError, invalid, missing, too_much
+from sandboxkit_eci.emulator.instancetypes import InstanceType
 from sandboxkit_eci.emulator.quirks import Quirks
 from sandboxkit_eci.emulator.sizes import not_valid
 
@@ -19,6 +21,10 @@ _RESERVED_TAG = re.compile(r"aliyun|acs:|https?://")
 _MODE = re.compile(r"[0-7]{1,4}")
 
 MOST_CONTAINERS = MOST_VOLUMES = MOST_TAGS = 20
+MOST_CREDENTIALS = 11
+RESERVED_PORTS = frozenset({111, 10250, 10255})
+"""Ports that the service itself listens on, for exec, logs and metrics."""
+
 FILE_LIMIT = 32 << 10
 FILES_LIMIT = 60 << 10
 
@@ -33,8 +39,11 @@ def check(given: Mapping[str, Any], quirks: Quirks) -> None:
     check_containers(given, quirks)
     check_tags(given.get("Tag", ()))
     _check_volumes(given.get("Volume", ()))
+    _check_mounts(given)
     _check_numbers(given)
-    _check_spot(given)
+    kinds = instancetypes.listed(given.get("InstanceType", ""))
+    _check_spot(given, kinds)
+    _check_gpus(given, kinds, quirks)
 
 
 def check_containers(given: Mapping[str, Any], quirks: Quirks) -> None:
@@ -79,11 +88,19 @@ def _check_container(given: Mapping[str, Any], quirks: Quirks) -> None:
             words = given.get(part, ())
             if len(words) > most or any(len(word) > 256 for word in words):
                 raise too_much(f"{part} has at most {most} elements of 256 characters")
+    for port in given.get("Port", ()):
+        if not 1 <= port.get("Port", 0) <= 65535 or port["Port"] in RESERVED_PORTS:
+            raise invalid("Container.Port", "1 to 65535, but for 111, 10250 and 10255")
+        if port.get("Protocol", "TCP") not in ("TCP", "UDP"):
+            raise invalid("Container.Port.Protocol", "must be one of TCP, UDP")
     for add in given.get("SecurityContext", {}).get("Capability", {}).get("Add", ()):
         if add not in ("NET_ADMIN", "NET_RAW"):
             raise invalid("Container.SecurityContext.Capability.Add", "NET_ADMIN or NET_RAW")
     if any(given.get(part, 0) < 0 for part in ("Cpu", "Memory")):
         raise not_valid("a negative size")
+    health.check(given)
+    if given.get("Gpu", 0) < 0:
+        raise invalid("Container.Gpu", "must be at least 0")
 
 
 def _check_volumes(volumes: Iterable[Mapping[str, Any]]) -> None:
@@ -112,25 +129,49 @@ def _check_volumes(volumes: Iterable[Mapping[str, Any]]) -> None:
                 raise too_much("a config file has at most 32 KB, all of them 60 KB")
 
 
+def _check_mounts(given: Mapping[str, Any]) -> None:
+    """Check that containers mount what there is."""
+    there = {volume.get("Name") for volume in given.get("Volume", ())}
+    for container in (*given.get("Container", ()), *given.get("InitContainer", ())):
+        for mount in container.get("VolumeMount", ()):
+            if mount.get("Name") not in there:
+                raise invalid("Container.VolumeMount.Name", f"no volume is called {mount.get('Name')!r}")
+
+
 def _check_numbers(given: Mapping[str, Any]) -> None:
     for name, least in (
         ("ActiveDeadlineSeconds", 1),
         ("EipBandwidth", 1),
         ("EphemeralStorage", 0),
+        ("TerminationGracePeriodSeconds", 0),
+        ("SpotDuration", 0),
         ("MaxPendingMinute", 1),
     ):
         if given.get(name, least) < least:
             raise invalid(name, f"must be at least {least}")
     if any(given.get(part, 0) < 0 for part in ("Cpu", "Memory")):
         raise not_valid("a negative size")
+    if len(given.get("ImageRegistryCredential", ())) > MOST_CREDENTIALS:
+        raise too_much(f"a group has at most {MOST_CREDENTIALS} registry credentials")
     if len(given.get("VSwitchId", "").split(",")) > 10:
         raise too_much("at most 10 vSwitches")
 
 
-def _check_spot(given: Mapping[str, Any]) -> None:
+def _check_spot(given: Mapping[str, Any], kinds: Sequence[InstanceType]) -> None:
     if given.get("SpotStrategy", "NoSpot") == "NoSpot":
         return
-    if given.get("Cpu", 2.0) < 2:
+    if any(kind.cpu < 2 for kind in kinds) or (not kinds and given.get("Cpu", 2.0) < 2):
         raise ApiError(400, "InvalidSpotCpuMemorySpec", "A spot instance has at least 2 vCPU.")
     if given["SpotStrategy"] == "SpotWithPriceLimit" and given.get("SpotPriceLimit", 0.0) <= 0:
         raise missing("SpotPriceLimit")
+
+
+def _check_gpus(given: Mapping[str, Any], kinds: Sequence[InstanceType], quirks: Quirks) -> None:
+    """Check that every type that may be taken has the GPUs that are wanted; without a type, there are none."""
+    there = min((kind.gpus for kind in kinds), default=0)
+    together = sum(each.get("Gpu", 0) for each in given["Container"])
+    # Those that run first run one after the other.
+    wanted = max(together, *(each.get("Gpu", 0) for each in given.get("InitContainer", ())), 0)
+    if wanted > there:
+        words = f"The containers want {wanted} GPUs, and the specified InstanceType has {there}."
+        raise ApiError(400, quirks.gpu_code, words)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+import difflib
 import math
 import random
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import attrs
 
 from sandboxkit_eci.emulator.quirks import convert
+from sandboxkit_eci.emulator.schemas import SCHEMAS
 from sandboxkit_eci.emulator.session import SessionQuirks
 
 KINDS = {
     "throttle": "refused as throttled; the value is x-acs-retry-after in milliseconds",
     "error": "500 InternalError or 503 ServiceUnavailable, or any CODE of the API with status 400",
-    "slow": "answered so many seconds later",
+    "slow": "dealt with so many seconds later",
     "lost": "the call takes effect and the connection ends without an answer",
+    "error-reply": "the call takes effect and is answered like one with an error",
+    "slow-reply": "the call takes effect and is answered so many seconds later",
     "dropped": "the connection ends without an answer, and nothing happens",
     "html": "502 with a page that is no JSON",
-    "no-stock": "a create is refused: OperationDenied.NoStock",
+    "no-stock": "a create is refused: OperationDenied.NoStock; the value is the one zone, type or family without",
     "schedule-failed": "a group is made and cannot be scheduled: no stock",
     "quota": "a create is refused: the quota is used up",
-    "image-pull": "a group's images cannot be pulled; the value is how often, otherwise never",
+    "image-pull": "a group's or cache's images cannot be pulled; the value is how often, otherwise always",
     "late-running": "a group runs so many seconds later",
     "stale": "a list is as it was so many seconds ago",
     "reclaim": "a spot group is taken back after it has run so many seconds",
@@ -52,7 +58,8 @@ class Fault:
 
     def strikes(self, action: str, chance: random.Random) -> bool:
         """Count a call, and say whether it has this fault."""
-        if self.action not in ("*", action) or (self.kind in CREATION and action != "CreateContainerGroup"):
+        creates = ["CreateContainerGroup"] + ["CreateImageCache"] * (self.kind == "image-pull")
+        if self.action not in ("*", action) or (self.kind in CREATION and action not in creates):
             return False
         self.calls += 1
         if self.times is not None and self.struck >= self.times:
@@ -81,6 +88,20 @@ class Faults:
         """Give what befalls this call."""
         return [rule for rule in self.rules if rule.strikes(action, self._chance)]
 
+    def foresee(self, action: str) -> Sequence[Fault]:
+        """Give what the next such call would meet, if it came now; to look ahead counts as no call."""
+        return copy.deepcopy(self).draw(action)
+
+
+def _check_action(action: str) -> None:
+    """Raise ``ValueError`` for an action that the emulator does not have: its fault would never strike."""
+    if action == "*" or action in SCHEMAS:
+        return
+    lower = {name.lower(): name for name in SCHEMAS}
+    close = [lower[name] for name in difflib.get_close_matches(action.lower(), lower)]
+    known = f"close to it: {', '.join(close)}" if close else f"there are *, {', '.join(SCHEMAS)}"
+    raise ValueError(f"no action {action!r}; {known}")
+
 
 def _check_value(kind: str, value: str) -> None:
     """Raise ``ValueError`` for a value that the kind cannot have."""
@@ -90,9 +111,23 @@ def _check_value(kind: str, value: str) -> None:
             raise ValueError(f"a session has no quirk {name!r}")
         convert(given, SessionQuirks, name.replace("-", "_"))
     elif kind == "throttle":
-        int(value or 0)
-    elif kind != "error" and not math.isfinite(float(value or 0)):
-        raise ValueError("the value must be finite")
+        _whole("the value", value or "0", least=0)
+    elif kind not in ("error", "error-reply", "no-stock"):
+        _number("the value", value or "0")
+
+
+def _whole(name: str, text: str, *, least: int) -> int:
+    with suppress(ValueError):
+        if (number := int(text)) >= least:
+            return number
+    raise ValueError(f"{name} is a whole number from {least} on, not {text!r}")
+
+
+def _number(name: str, text: str, *, most: float = math.inf) -> float:
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) <= most and math.isfinite(number):
+            return number
+    raise ValueError(f"{name} is a number from 0 {'on' if most == math.inf else f'to {most:g}'}, not {text!r}")
 
 
 def parse(text: str) -> Fault:
@@ -106,12 +141,13 @@ def parse(text: str) -> Fault:
         )
     fault = Fault(action=action, kind=kind, value=value)
     try:
+        _check_action(action)
         for other in others:
             name, _, number = other.partition("=")
             if name == "p":
-                fault.probability = float(number)
+                fault.probability = _number("p", number, most=1)
             elif name in ("nth", "times"):
-                setattr(fault, name, int(number))
+                setattr(fault, name, _whole(name, number, least=1))
             else:
                 raise ValueError(f"unknown {name!r}")
         _check_value(kind, value)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from sandboxkit_eci.emulator import health
 from sandboxkit_eci.emulator.clock import Timer
 from sandboxkit_eci.emulator.containers import Container
 from sandboxkit_eci.emulator.groups import ENDED, Group
@@ -51,9 +52,10 @@ class Life:
         self._set("Restarting", "The container group is restarting")
         self._walks.begin(partial(self._anew, self._runtime.delays.restarting))
 
-    def update(self, given: dict[str, Any], containers: list[Container]) -> None:
-        """Replace the request and the containers, and start those."""
-        old, self.group.containers = self.group.containers, containers
+    def update(self, given: dict[str, Any], containers: list[Container], first: list[Container]) -> None:
+        """Replace the request and the containers, those that run ``first`` included, and start those."""
+        old = self.group.all_containers
+        self.group.containers, self.group.init_containers = containers, first
         self.group.given = given
         self._set("Updating", "The container group is being updated")
         self._walks.begin(partial(self._anew, self._runtime.delays.updating, old))
@@ -61,23 +63,28 @@ class Life:
     def delete(self, *, force: bool) -> None:
         """End and forget it."""
         self._set("Terminating", "The container group is being deleted")
-        self._walks.begin(partial(self._removal, 0.0 if force else self._runtime.delays.terminating))
+        self._walks.begin(partial(self._removal, None if force else self._runtime.delays.terminating))
 
     def reclaim(self) -> None:
         """Take a spot group back, with notice."""
         if self.group.status == "Running":
             self._walks.begin(self._reclaimed)
 
-    async def close(self) -> None:
-        """Stop walking and let go of the machines."""
+    async def close(self, *, keep: bool = False) -> None:
+        """Stop walking and let go of the machines, unless they are to be taken up again."""
         self._cancel_timers()
         await self._walks.end()
-        await self._release()
+        if not keep:
+            await self._release()
 
     # -- walks ------------------------------------------------------------------------------------------------------
 
     async def _from_the_start(self) -> None:
         group, runtime = self.group, self._runtime
+        if any(container.kept for container in group.containers):
+            # It ran when the emulator was stopped: there is nothing to schedule and nothing to pull.
+            await self._run()
+            return
         await runtime.clock.delay(runtime.delays.scheduling)
         if group.fault("schedule-failed"):
             words = "Create ECI failed because the specified instance is out of stock."
@@ -94,6 +101,7 @@ class Life:
 
     async def _anew(self, seconds: float, replaced: list[Container] | None = None) -> None:
         """Start the containers again, in place or from their images."""
+        await self._stopping(replaced or self.group.all_containers)
         for container in replaced or ():
             await container.release()
         keep = self._runtime.quirks.restart_files == "kept"
@@ -128,15 +136,16 @@ class Life:
 
     def _running(self) -> None:
         self.group.status = "Running"
+        self._runtime.changed()
         if self.group.given.get("AutoCreateEip") or self.group.given.get("EipInstanceId"):
             self.group.internet_ip = f"203.0.113.{self.group.serial % 254 + 1}"
-        if fault := self.group.fault("reclaim"):
+        if self.group.is_spot and (fault := self.group.fault("reclaim")):
             self._timers.append(self._runtime.clock.later(fault.seconds, self.reclaim))
 
     async def _tend(self, container: Container) -> None:
         """Wait for a container's end, and start it anew as often as the policy says."""
         while container.machine is not None:
-            code = await container.machine.wait()
+            code = await health.wait(self.group, container, self._runtime)
             container.ends(code, now=self._runtime.clock.now())
             policy = self.group.restart_policy
             if policy == "Never" or (policy == "OnFailure" and code == 0):
@@ -149,9 +158,12 @@ class Life:
             container.restarts += 1
             await start(self.group, container, self._runtime)
 
-    async def _removal(self, seconds: float) -> None:
+    async def _removal(self, seconds: float | None) -> None:
+        """Stop the containers and remove them after so many seconds; ``None`` is at once, without their hooks."""
         self._cancel_timers()
-        await self._runtime.clock.delay(seconds)
+        if seconds is not None:
+            await self._stopping(self.group.all_containers)
+        await self._runtime.clock.delay(seconds or 0.0)
         try:
             await self._release()
         finally:
@@ -180,7 +192,7 @@ class Life:
         self._runtime.note(self.group, "DeadlineExceeded", message, warning=True)
         status = self._runtime.quirks.deadline_status
         if status == "gone":
-            self._walks.begin(partial(self._removal, 0.0))
+            self._walks.begin(partial(self._removal, None))
         else:
             self._walks.begin(partial(self._ended_by_service, status, "DeadlineExceeded"))
 
@@ -204,6 +216,10 @@ class Life:
         self.group.status = status
         now = self._runtime.clock.now()
         setattr(self.group, {"Succeeded": "succeeded", "Failed": "failed"}.get(status, "expired"), now)
+        self._runtime.changed()
+
+    async def _stopping(self, containers: Iterable[Container]) -> None:
+        await asyncio.gather(*(health.stopping(self.group, each, self._runtime) for each in containers))
 
     async def _release(self) -> None:
         """Let go of every machine, whatever becomes of one of them."""

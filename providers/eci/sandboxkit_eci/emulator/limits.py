@@ -10,6 +10,9 @@ from sandboxkit_eci.emulator.quirks import Quirks
 
 WINDOW = 60.0
 
+WINDOWS = {"CommitContainer": 1.0}
+"""Seconds for which a limit is published that is not for a minute."""
+
 PUBLISHED = {
     "CreateContainerGroup": 1000,
     "DeleteContainerGroup": 1000,
@@ -26,7 +29,7 @@ PUBLISHED = {
     "UntagResources": 1000,
     "ListTagResources": 1000,
     "DescribeRegions": 10000,
-    "CommitContainer": 6000,  # published as 100 in a second
+    "CommitContainer": 100,
 }
 """From the API's page on flow control; what is not on it has no limit here."""
 
@@ -47,7 +50,8 @@ class Limits:
         if most is None:
             return
         calls = self._calls.setdefault((account, region, action), deque())
-        start = now - WINDOW if self._quirks.limit_window == "sliding" else math.floor(now / WINDOW) * WINDOW
+        window = WINDOWS.get(action, WINDOW)
+        start = now - window if self._quirks.limit_window == "sliding" else math.floor(now / window) * window
         while calls and calls[0] < start:
             calls.popleft()
         if len(calls) >= most:

@@ -20,7 +20,7 @@ def group(it: Group, quirks: Quirks) -> dict[str, Any]:
     """Describe a group's status."""
     running = it.status in ("Running", "Restarting", "Updating", "Terminating")
     phase = PHASES.get(it.status, "Running" if running else "Pending")
-    ready = it.status == "Running" and all(each.state.kind == "Running" for each in it.containers)
+    ready = it.status == "Running" and all(each.ready for each in it.containers)
     scheduled = it.status not in ("Scheduling", "ScheduleFailed")
     conditions = {"PodScheduled": scheduled, "Initialized": running, "ContainersReady": ready, "Ready": ready}
     return {
@@ -79,7 +79,7 @@ def _container(it: Container, quirks: Quirks) -> dict[str, Any]:
         "Name": it.name,
         "Image": it.given["Image"],
         "ImageID": "",
-        "Ready": running,
+        "Ready": it.ready,
         "Started": running,
         "RestartCount": it.restarts,
         "State": _state(it.state, quirks),

@@ -75,6 +75,14 @@ class Quirks:
     quota_code: str = quirk(
         "QuotaExceeded", "the code for too many", "QuotaExceeded", "InvalidParameter.ValueExceeded"
     )
+    gpu_code: str = quirk(
+        "InvalidParameter",
+        "the code for more GPUs than an instance type has; the documents name none",
+        "InvalidParameter",
+        "InvalidParameter.ValueExceeded",
+        "InvalidInstanceTypeForEciBuy",
+    )
+    usual_events: bool = quirk(True, "whether Kubernetes' usual events are among a group's: Pulling, BackOff, …")
     price_per: str = quirk("hour", "what DescribeContainerGroupPrice's amounts are for", "hour", "second")
     terminal_kept_seconds: float = quirk(3600.0, "how long every ended group is listed")
     terminal_kept_most: int = quirk(100, "how many ended groups are listed after that")
@@ -102,8 +110,30 @@ def convert(text: str, registry: type[Any], name: str) -> Any:
     for value in _readings(text):
         if _fits(value, hint) and (not choices or value in choices):
             return value
-    shown = " | ".join(choices) if choices else str(getattr(hint, "__name__", hint)).replace("typing.", "")
+    shown = " | ".join(choices) if choices else _said(hint)
     raise ValueError(f"quirk {name.replace('_', '-')} is {shown}, not {text!r}")
+
+
+_WORDS: Mapping[Any, tuple[str, ...]] = {
+    bool: ("yes", "no"),
+    int: ("a whole number from 0 on",),
+    float: ("a number from 0 on",),
+    type(None): ("none",),
+}
+
+
+def _said(hint: Any) -> str:
+    """Say what a type takes, as it is written on a command line."""
+    *most, last = _alternatives(hint)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _alternatives(hint: Any) -> list[str]:
+    if get_origin(hint) is Literal:
+        return [str(each) for each in get_args(hint)]
+    if get_args(hint):
+        return [word for each in get_args(hint) for word in _alternatives(each)]
+    return list(_WORDS[hint])
 
 
 def _readings(text: str) -> Iterator[Any]:
@@ -125,8 +155,9 @@ def _fits(value: object, hint: Any) -> bool:
     if get_args(hint):
         return any(_fits(value, each) for each in get_args(hint))
     if hint is float:
-        return type(value) in (int, float) and math.isfinite(cast(float, value))
-    return type(value) is hint
+        return type(value) in (int, float) and 0 <= cast(float, value) < math.inf
+    # None of these numbers means anything below zero.
+    return type(value) is hint and not (hint is int and cast(int, value) < 0)
 
 
 def describe(registry: type[Any]) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -128,12 +129,14 @@ class Service:
                 faults=faults,
             )
             body = await ACTIONS[action](call)
+            if not action.startswith(("Describe", "List", "Exec")):
+                self.runtime.changed()
+                await asyncio.sleep(0)  # what is to be written is written before it is answered
+            await self._befall_reply(faults)
         except ApiError as error:
             self.counts.failed[action] += 1
             self.counts.throttled[action] += error.code.startswith("Throttling")
             raise
-        if any(fault.kind == "lost" for fault in faults):
-            raise ConnectionLost
         return Answer(status=200, body={"RequestId": identifier, **body})
 
     def _action(self, request: Request, given: dict[str, str]) -> str:
@@ -168,6 +171,16 @@ class Service:
             elif fault.kind == "html":
                 raise RawAnswer(502, "<html>bad gateway</html>")
 
+    async def _befall_reply(self, faults: Iterable[Fault]) -> None:
+        """Let happen what faults do to the answer of a call that has taken effect."""
+        for fault in faults:
+            if fault.kind == "slow-reply":
+                await self.runtime.clock.sleep(fault.seconds)
+            elif fault.kind == "error-reply":
+                raise _error(fault.value or "500")
+            elif fault.kind == "lost":
+                raise ConnectionLost
+
     def forget_token_of_deleted(self, account: str, region: str, token: str) -> None:
         """Let a create's token be new again if its group is gone."""
         key = (account, region, "CreateContainerGroup", token)
@@ -175,14 +188,14 @@ class Service:
         if made is not None and all(group.id != made for group in self.groups.seen(account, region)):
             self.tokens.forget(key)
 
-    async def close(self) -> None:
-        """Remove everything that was made."""
+    async def close(self, *, keep: bool = False) -> None:
+        """Remove everything that was made, or let go of it to ``keep`` it for another life of the emulator."""
         try:
             await self.images.close()
             await self.tickets.close()
-            await self.groups.close()
+            await self.groups.close(keep=keep)
         finally:
-            await self.runtime.backend.close()
+            await self.runtime.backend.close(keep=keep)
 
 
 def _error(value: str) -> ApiError:

@@ -45,6 +45,10 @@ class SessionQuirks:
     split: int | Literal["random"] | None = quirk(None, "the most bytes of a message, or random")
     split_first: int | None = quirk(None, "split only that many bytes of a session, for the sake of speed")
     idle_close: float | None = quirk(60.0, "seconds without a message or ping after which the server closes")
+    session_limit: float | None = quirk(None, "seconds after which the server closes, whatever goes on")
+    subprotocols: Literal["ignored", "agreed"] = quirk(
+        "ignored", "whether a client that asks for one of Kubernetes' subprotocols gets it, v4 with a status"
+    )
     close_code: Literal[1000, 1001, 1006] = quirk(1000, "how the server closes; 1006 only drops the connection")
     kill_on_close: bool | None = quirk(None, "whether a process whose socket closes is killed; off: notices nothing")
     answer_pings: bool = quirk(True, "whether pings are answered")
@@ -54,6 +58,23 @@ class SessionQuirks:
     def __attrs_post_init__(self) -> None:
         if isinstance(self.split, int) and (self.split < 1 or isinstance(self.split, bool)):
             raise ValueError(f"split is a positive number of bytes or 'random', not {self.split!r}")
+
+
+SUBPROTOCOLS = ("v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io")
+"""What Kubernetes' remotecommand may agree on."""
+
+
+def agreed(quirks: SessionQuirks, subprotocol: str | None) -> SessionQuirks:
+    """Give a session's quirks as the subprotocol that was agreed on has them, if one was."""
+    if subprotocol is None:
+        return quirks
+    return attrs.evolve(
+        quirks,
+        encoding="base64" if "base64" in subprotocol else "binary",
+        error_status=subprotocol.startswith("v4."),
+        error_text_on_nonzero=not subprotocol.startswith("v4."),
+        leading_empty_frame=True,
+    )
 
 
 class ExecWebSocket(web.WebSocketResponse):
@@ -99,6 +120,7 @@ class _Session:
     websocket: ExecWebSocket
     stream: Stream
     tty: bool
+    stdin: bool
     quirks: SessionQuirks
     splitter: frames.Splitter
     given: int = 0
@@ -187,7 +209,7 @@ class _Session:
 
     async def take(self, message: frames.Message) -> None:
         channel, data = frames.decode(message) or (frames.UNKNOWN, b"")
-        if channel == frames.STDIN and data:
+        if channel == frames.STDIN and data and self.stdin:
             self.writing = True
             await self.stream.write(data)
             self.writing = False
@@ -212,6 +234,8 @@ class _Session:
         tasks = {outgoing, asyncio.create_task(self.incoming())}
         if self.quirks.idle_close is not None:
             tasks.add(asyncio.create_task(self.idle(self.quirks.idle_close)))
+        if self.quirks.session_limit is not None:
+            tasks.add(asyncio.create_task(asyncio.sleep(self.quirks.session_limit)))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -240,16 +264,18 @@ class _Session:
             await self.stream.close()
 
 
-async def serve(websocket: ExecWebSocket, stream: Stream, *, tty: bool, quirks: SessionQuirks | None = None) -> None:
+async def serve(
+    websocket: ExecWebSocket, stream: Stream, *, tty: bool, stdin: bool = True, quirks: SessionQuirks | None = None
+) -> None:
     """Join a process to a prepared websocket until one of them ends; then both are closed.
 
     Output is taken from the process only as fast as the client takes it, and nothing of it is lost at its end. Input
     goes the same way: while the process does not take it nothing is read, and so no ping is answered and no close is
-    seen, as in Kubernetes' own server. With ``tty`` all output is on channel 1.
+    seen, as in Kubernetes' own server. With ``tty`` all output is on channel 1; without ``stdin`` input is ignored.
     """
     quirks = quirks or SessionQuirks()
     splitter = frames.Splitter(quirks.split, quirks.split_first)
-    await _Session(websocket, stream, tty, quirks, splitter).run()
+    await _Session(websocket, stream, tty, stdin, quirks, splitter).run()
 
 
 async def collect(stream: Stream, *, limit: int = SYNC_LIMIT, timeout: float = SYNC_TIMEOUT) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from sandboxkit_eci.emulator import health
 from sandboxkit_eci.emulator.backend import ImageError
 from sandboxkit_eci.emulator.containers import Container
 from sandboxkit_eci.emulator.groups import Group
@@ -34,6 +35,7 @@ async def start(group: Group, container: Container, runtime: Runtime) -> None:
         container.waits(*words)
         await back_off(runtime, tries)
         tries += 1
+    await health.started(group, container, runtime)
     container.runs(now=runtime.clock.now())
     runtime.note(group, "Created", f"Created container {container.name}")
     runtime.note(group, "Started", f"Started container {container.name}")
@@ -53,6 +55,11 @@ async def _try(group: Group, container: Container, runtime: Runtime, tries: int)
         if container.machine is not None:
             await container.machine.restart()
             return None
+        if container.kept is not None:
+            kept, container.kept = container.kept, None
+            container.machine = await runtime.backend.resume(container.spec, kept)
+            if container.machine is not None:
+                return None
         pulled = await _pull(group, container, runtime, tries)
         container.machine = await runtime.backend.start(container.spec)
     except ImageError as exc:
@@ -78,7 +85,7 @@ async def _pull(group: Group, container: Container, runtime: Runtime, tries: int
     if fault and (not fault.value or tries < float(fault.value)):
         raise ImageError(f"failed to resolve reference {image}: not found")
     automatic = given.get("AutoMatchImageCache", False)
-    if given.get("ImageSnapshotId") or (automatic and image in runtime.images):
+    if image in group.cached or (automatic and image in runtime.images):
         runtime.note(group, "SuccessfulHitImageCache", f"Container image {image} is present in the image cache")
         return False
     if automatic:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import string
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -42,8 +42,6 @@ class Groups:
         self._serial = 0
         self._swept = 0.0
         self._past: deque[Past] = deque(maxlen=1000)
-        self.changed: Callable[[], None] = lambda: None
-        """Called when a group comes or goes."""
 
     def __len__(self) -> int:
         return len(self._lives)
@@ -58,7 +56,7 @@ class Groups:
         self._serial = max(self._serial, group.serial)
         life = self._lives[group.id] = Life(group, self._runtime, self._gone)
         life.begin()
-        self.changed()
+        self._runtime.changed()
 
     def find(self, account: str, region: str, group_id: str) -> Life:
         """Give a group's life; raises what the service answers for one that this account does not see there."""
@@ -95,15 +93,15 @@ class Groups:
         """Give the vCPUs that an account uses."""
         return sum(group.size[0] for group in self.seen(account, region) if group.status not in ENDED)
 
-    async def close(self) -> None:
-        """Let go of everything."""
-        await asyncio.gather(*(life.close() for life in self._lives.values()))
+    async def close(self, *, keep: bool = False) -> None:
+        """Let go of everything; with ``keep``, of the containers of groups that have not ended there is no end."""
+        await asyncio.gather(*(life.close(keep=keep) for life in self._lives.values()))
         self._lives.clear()
 
     def _gone(self, group: Group) -> None:
         if self._lives.pop(group.id, None) is not None:
             self._past.append(Past(group=group, gone=self._runtime.clock.now()))
-            self.changed()
+            self._runtime.changed()
 
     def _sweep(self) -> None:
         """Forget groups that ended long ago: all are kept for a while, and the newest of the older ones."""

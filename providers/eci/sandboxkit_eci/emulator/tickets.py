@@ -27,6 +27,7 @@ class Ticket:
     container: Container
     argv: tuple[str, ...] = attrs.field(repr=False)
     tty: bool
+    stdin: bool = True
     made: float
     quirks: SessionQuirks
     stream: Stream | None = None

@@ -12,9 +12,18 @@ NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def context(certificate: str | Path, key: str | Path) -> ssl.SSLContext:
-    """Give a server's context."""
+    """Give a server's context; raises ``ValueError`` that names the file which is missing or wrong."""
+    # ssl says neither which of the two cannot be read, nor that it is about them.
+    for path in (certificate, key):
+        try:
+            Path(path).open("rb").close()
+        except OSError as exc:
+            raise ValueError(f"{path}: {exc.strerror}") from exc
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(certificate, key)
+    try:
+        made.load_cert_chain(certificate, key)
+    except ssl.SSLError as exc:
+        raise ValueError(f"{certificate} {key}: no certificate with its key: {exc.reason or exc}") from exc
     return made
 
 

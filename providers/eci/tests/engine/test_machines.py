@@ -14,7 +14,7 @@ from sandboxkit_eci.emulator.volumes import ConfigFile
 
 from sandboxkit.errors import SandboxError
 
-from ..containers import container, said, session, sh
+from ..containers import becomes, container, said, session, sh
 from ..served import output, read_until
 
 
@@ -92,11 +92,28 @@ def test_a_restart_ends_everything_and_starts_anew(run: Callable[..., None], res
     run(doing, reset_files=resets)
 
 
+@pytest.mark.parametrize("resets", [True, False])
+def test_a_container_can_be_killed_and_restarted(run: Callable[..., None], resets: bool) -> None:
+    async def doing(backend: SandboxBackend) -> None:
+        machine = await backend.start(container("echo up; while :; do sleep 1; done"))
+        await becomes(machine, "echo yes")
+        await machine.kill()
+        assert await machine.wait() == 137
+        await machine.kill()
+        with pytest.raises(NotRunning):
+            await machine.exec(("true",), tty=False)
+        await machine.restart()
+        await becomes(machine, "echo yes")
+
+    run(doing, reset_files=resets)
+
+
 def test_a_container_that_has_ended_can_be_restarted(run: Callable[..., None]) -> None:
-    script = "echo ran; [ -e /tmp/old ] && exit 5; while ! [ -e /tmp/end ]; do sleep 0.02; done; exit 4"
+    script = "echo ran; [ -e /tmp/old ] && exit 5; >/tmp/looked; while ! [ -e /tmp/end ]; do sleep 0.02; done; exit 4"
 
     async def doing(backend: SandboxBackend) -> None:
         machine = await backend.start(container(script))
+        await becomes(machine, "[ -e /tmp/looked ] && echo yes")
         assert await said(machine, ">/tmp/old; >/tmp/end") == ""
         assert await machine.wait() == 4
         await machine.restart()
@@ -151,6 +168,41 @@ def test_a_container_says_what_it_has_used(run: Callable[..., None]) -> None:
         assert await machine.usage() == after
 
     run(doing)
+
+
+def test_a_container_says_what_its_files_take_and_what_was_written(kind: str, run: Callable[..., None]) -> None:
+    async def doing(backend: SandboxBackend) -> None:
+        machine = await backend.start(container())
+        before = await machine.usage()
+        write = "dd if=/dev/zero of=/var/tmp/f bs=65536 count=64 2>/dev/null && sync && echo up && cat"
+        await said(machine, "mkdir -p /var/tmp")
+        stream = await machine.exec(("/bin/sh", "-c", write), tty=False)
+        assert await anext(aiter(stream)) == (1, b"up\n")
+        after = await machine.usage()
+        await stream.kill()
+        assert before.files_bytes is not None
+        assert after.files_bytes is not None
+        assert 4 << 20 <= after.files_bytes - before.files_bytes < 6 << 20
+        # What is behind docker's engine does not count everywhere.
+        if kind == "local" or after.written_bytes is not None:
+            assert (after.written_bytes or 0) - (before.written_bytes or 0) >= 4 << 20
+        assert (await machine.usage()).files_bytes == after.files_bytes
+
+    run(doing)
+
+
+@pytest.mark.parametrize("kind", ["docker"], indirect=True)
+def test_a_container_of_docker_says_what_has_passed_its_network(run: Callable[..., None]) -> None:
+    async def doing(backend: SandboxBackend) -> None:
+        machine = await backend.start(container())
+        (before,) = (await machine.usage()).interfaces
+        # The third word is the gateway's address, where nobody listens.
+        await said(machine, "set -- $(ip route); nc -w 1 $3 9 </dev/null 2>/dev/null")
+        (after,) = (await machine.usage()).interfaces
+        assert (before.name, after.name) == ("eth0", "eth0")
+        assert after.sent > before.sent
+
+    run(doing, network=True)
 
 
 def test_twenty_containers_start_at_once(run: Callable[..., None]) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandboxkit_eci.emulator import instancetypes
 from sandboxkit_eci.emulator.calls import Call
+from sandboxkit_eci.emulator.images import MOST_CACHES
 from sandboxkit_eci.emulator.sizes import rounded
+from sandboxkit_eci.emulator.stock import zones
 
 REGIONS = ("cn-beijing", "cn-hangzhou", "cn-hongkong", "cn-shanghai", "cn-shenzhen", "ap-southeast-1", "us-west-1")
 
@@ -26,8 +29,8 @@ async def describe_regions(call: Call) -> dict[str, Any]:
         {
             "RegionId": name,
             "RegionEndpoint": f"eci.{name}.aliyuncs.com",
-            "Zones": _zones(name),
-            "RecommendZones": _zones(name)[:1],
+            "Zones": zones(name),
+            "RecommendZones": zones(name)[:1],
         }
         for name in names
     ]
@@ -36,27 +39,15 @@ async def describe_regions(call: Call) -> dict[str, Any]:
 
 async def list_usage(call: Call) -> dict[str, Any]:
     """Give what the account may use in the region."""
-    limits = {"MaxCpu": int(call.service.runtime.quirks.quota_cpu), "MaxImageCacheCount": 500}
+    limits = {"MaxCpu": int(call.service.runtime.quirks.quota_cpu), "MaxImageCacheCount": MOST_CACHES}
     return {"Attributes": {**limits, "MaxAutoImageCacheCount": 25}}
 
 
-async def describe_available_resource(call: Call) -> dict[str, Any]:
-    """Say that everything is to be had in every zone."""
-    resource = call.given.get("DestinationResource", {})
-    kind = resource.get("Category", "InstanceType")
-    supported = {
-        "SupportedResource": [{"Value": resource.get("Value", "ecs.c6.large"), "StatusCategory": "WithStock"}]
-    }
-    zones = [zone for zone in _zones(call.region) if call.given.get("ZoneId", zone) == zone]
-    available = {"AvailableResource": [{"Type": kind, "SupportedResources": supported}]}
-    found = [{"RegionId": call.region, "ZoneId": zone, "AvailableResources": available} for zone in zones]
-    return {"AvailableZones": {"AvailableZone": found}}
-
-
 async def describe_container_group_price(call: Call) -> dict[str, Any]:
-    """Give the price of a size, rounded up as a group of it would be."""
+    """Give the price of a size, rounded up as a group of it would be, or of an instance type's."""
     given, quirks = call.given, call.service.runtime.quirks
-    cpu, memory = rounded(given.get("Cpu"), given.get("Memory"), even=quirks.memory_rounding == "even")
+    kind, even = instancetypes.first(given), quirks.memory_rounding == "even"
+    cpu, memory = rounded(given.get("Cpu"), given.get("Memory"), even=even) if kind is None else kind.size
     economy = given.get("ComputeCategory") == "economy"
     spot = given.get("SpotStrategy", "NoSpot") != "NoSpot"
     seconds = 3600 if quirks.price_per == "hour" else 1
@@ -64,8 +55,13 @@ async def describe_container_group_price(call: Call) -> dict[str, Any]:
     price = usual * (SPOT_DISCOUNT if spot else 1.0)
     amounts = {"OriginalPrice": usual, "TradePrice": price, "DiscountPrice": usual - price}
     spots = [
-        {"ZoneId": zone, "InstanceType": "", "SpotPrice": usual * SPOT_DISCOUNT, "OriginPrice": usual}
-        for zone in _zones(call.region)
+        {
+            "ZoneId": zone,
+            "InstanceType": kind.name if kind else "",
+            "SpotPrice": usual * SPOT_DISCOUNT,
+            "OriginPrice": usual,
+        }
+        for zone in zones(call.region)
     ]
     return {
         "PriceInfo": {
@@ -78,7 +74,3 @@ async def describe_container_group_price(call: Call) -> dict[str, Any]:
             "SpotPrices": {"SpotPrice": spots if spot else []},
         }
     }
-
-
-def _zones(region: str) -> list[str]:
-    return [f"{region}-{letter}" for letter in "abc"]

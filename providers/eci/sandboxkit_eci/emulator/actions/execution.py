@@ -22,19 +22,25 @@ async def exec_container_command(call: Call) -> dict[str, Any]:
     """Prepare a command's session, or run the command to its end with ``Sync=true``."""
     given, quirks = call.given, call.service.runtime.quirks
     argv = read_command(given["Command"], quirks)
-    tty, sync = given.get("TTY", False), given.get("Sync", False)
+    tty, stdin, sync = given.get("TTY", False), given.get("Stdin", True), given.get("Sync", False)
     if argv == ("/bin/bash",) and (sync or (quirks.bash_needs_tty and not tty)):
         raise invalid("Command", "/bin/bash needs TTY=true and Sync=false")
     if sync and tty:
         raise invalid("TTY", "must be false if Sync is true")
     container, machine = running_container(call, quirks.exec_statuses.split(","))
     if sync:
-        return {"SyncResponse": await _output(machine, argv, quirks)}
+        return {"SyncResponse": await _output(machine, argv, quirks, stdin=stdin)}
     stream = None
     if quirks.exec_starts == "on-call":
-        stream = await _start(machine, argv, tty=tty)
+        stream = await _start(machine, argv, tty=tty, stdin=stdin)
     ticket = Ticket(
-        container=container, argv=argv, tty=tty, made=call.now, quirks=_session_quirks(call), stream=stream
+        container=container,
+        argv=argv,
+        tty=tty,
+        stdin=stdin,
+        made=call.now,
+        quirks=_session_quirks(call),
+        stream=stream,
     )
     key = call.service.tickets.add(ticket)
     address = call.origin.replace("http", "ws", 1)
@@ -80,16 +86,16 @@ def named_container(call: Call, life: Life) -> Container:
     raise ApiError(call.service.runtime.quirks.not_found_status, "InvalidParameter.NotFound", words)
 
 
-async def _start(machine: Machine, argv: tuple[str, ...], *, tty: bool) -> Stream:
+async def _start(machine: Machine, argv: tuple[str, ...], *, tty: bool, stdin: bool) -> Stream:
     try:
-        return await machine.exec(argv, tty=tty)
+        return await machine.exec(argv, tty=tty, stdin=stdin)
     except NotRunning as exc:  # it has ended since it was looked at
         raise ApiError(400, "IncorrectStatus", f"The command cannot be started: {exc}.") from exc
 
 
-async def _output(machine: Machine, argv: tuple[str, ...], quirks: Quirks) -> str:
+async def _output(machine: Machine, argv: tuple[str, ...], quirks: Quirks, *, stdin: bool) -> str:
     try:
-        stream = await _start(machine, argv, tty=False)
+        stream = await _start(machine, argv, tty=False, stdin=stdin)
         return await collect(stream, limit=quirks.sync_bytes, timeout=quirks.sync_seconds)
     except TimeoutError:
         raise ApiError(408, "RequestTimeout", "The command did not end in time.") from None

@@ -8,18 +8,25 @@ from sandboxkit_eci.emulator.actions.execution import running_container
 from sandboxkit_eci.emulator.calls import Call
 from sandboxkit_eci.emulator.clock import timestamp
 from sandboxkit_eci.emulator.creation import check_tags
-from sandboxkit_eci.emulator.errors import ApiError, missing
-from sandboxkit_eci.emulator.images import Commit, ImageCache
+from sandboxkit_eci.emulator.errors import ApiError, invalid, missing
+from sandboxkit_eci.emulator.images import MOST_CACHES, Commit, ImageCache
 from sandboxkit_eci.emulator.paging import page
 from sandboxkit_eci.emulator.store import new_id, tags_of
+
+MOST_DAYS = 36_500
+"""Days that a cache may be kept; the service documents no bound."""
 
 
 async def create_image_cache(call: Call) -> dict[str, Any]:
     """Begin to make a cache."""
     check_tags(call.given.get("Tag", ()))
+    if not 1 <= call.given.get("RetentionDays", 1) <= MOST_DAYS:
+        raise invalid("RetentionDays", f"must be from 1 to {MOST_DAYS}")
 
     def make() -> dict[str, Any]:
         images = call.service.images
+        if len(images.caches_of(call.account, call.region)) >= MOST_CACHES:
+            raise ApiError(403, "QuotaExceeded", f"An account has at most {MOST_CACHES} image caches in a region.")
         cache = ImageCache(
             id=new_id(call.region, "imc"),
             serial=images.new_serial(),
@@ -30,6 +37,7 @@ async def create_image_cache(call: Call) -> dict[str, Any]:
             snapshot_id=new_id(call.region, "s"),
             created=call.now,
             tags=tags_of(call.given),
+            fails=call.fault("image-pull") is not None,
         )
         images.make(cache)
         return {"ImageCacheId": cache.id, "ContainerGroupId": cache.group_id}
@@ -58,8 +66,7 @@ async def delete_image_cache(call: Call) -> dict[str, Any]:
     images, wanted = call.service.images, call.given["ImageCacheId"]
     if all(cache.id != wanted for cache in images.caches_of(call.account, call.region)):
         raise ApiError(404, "InvalidParameter.NotFound", f"The specified ImageCache {wanted} does not exist.")
-    cache = images.caches.pop(wanted)
-    call.service.runtime.images.difference_update(cache.given["Image"])
+    images.remove(images.caches[wanted])
     return {}
 
 
@@ -111,8 +118,8 @@ def _cache(it: ImageCache) -> dict[str, Any]:
         "RegionId": it.region,
         "ResourceGroupId": it.given.get("ResourceGroupId", "rg-emulated"),
         "CreationTime": timestamp(it.created),
-        "ExpireDateTime": "",
-        "LastMatchedTime": "",
+        "ExpireDateTime": timestamp(it.expires),
+        "LastMatchedTime": timestamp(it.matched),
         "EliminationStrategy": it.given.get("EliminationStrategy", ""),
         "Tags": [{"Key": key, "Value": value} for key, value in it.tags.items()],
         "Events": [],

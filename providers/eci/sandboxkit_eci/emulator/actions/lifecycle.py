@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sandboxkit_eci.emulator import creation
+from sandboxkit_eci.emulator import creation, instancetypes, stock
 from sandboxkit_eci.emulator.calls import Call
 from sandboxkit_eci.emulator.errors import ApiError, incorrect_status, too_much
 from sandboxkit_eci.emulator.events import Events
 from sandboxkit_eci.emulator.faults import CREATION
 from sandboxkit_eci.emulator.groups import Group, group_size, make_containers
+from sandboxkit_eci.emulator.stock import Place
 from sandboxkit_eci.emulator.store import new_id, tags_of
 
 
@@ -17,16 +19,18 @@ async def create_container_group(call: Call) -> dict[str, Any]:
     """Make a group; it is scheduled after the answer."""
     given, quirks = call.given, call.service.runtime.quirks
     creation.check(given, quirks)
-    size = group_size(given, even=quirks.memory_rounding == "even")
 
     def make() -> dict[str, Any]:
-        _check_snapshot(call)
-        _check_stock(call, size)
+        cached = _snapshot_images(call)
+        place = stock.find(given, call.region, call.faults)
+        size = group_size(given, place.kind, even=quirks.memory_rounding == "even")
+        _check_name(call)
+        _check_quota(call, size[0])
         if given.get("DryRun"):
             raise ApiError(
                 400, "DryRunOperation", "The request would have succeeded, but the DryRun parameter is set."
             )
-        group = new_group(call, size)
+        group = new_group(call, place, size, cached)
         call.service.groups.begin(group)
         return {"ContainerGroupId": group.id}
 
@@ -36,10 +40,11 @@ async def create_container_group(call: Call) -> dict[str, Any]:
     return call.once(make)
 
 
-def new_group(call: Call, size: tuple[float, float]) -> Group:
+def new_group(call: Call, place: Place, size: tuple[float, float], cached: Sequence[str] = ()) -> Group:
     """Make the group of a create request, which nothing has happened to."""
     group_id, given = new_id(call.region), call.given
     serial = call.service.groups.new_serial()
+    address = given.get("PrivateIpAddress") or f"172.16.{serial // 250 % 250}.{serial % 250 + 2}"
     return Group(
         id=group_id,
         serial=serial,
@@ -48,35 +53,42 @@ def new_group(call: Call, size: tuple[float, float]) -> Group:
         given=given,
         created=call.now,
         size=size,
-        containers=make_containers(given, "Container", group_id, size),
-        init_containers=make_containers(given, "InitContainer", group_id, size),
+        containers=make_containers(given, "Container", group_id, size, address),
+        init_containers=make_containers(given, "InitContainer", group_id, size, address),
         events=Events(group_id),
         tags=tags_of(given),
-        intranet_ip=given.get("PrivateIpAddress") or f"172.16.{serial // 250 % 250}.{serial % 250 + 2}",
+        zone=place.zone,
+        instance_type="" if place.kind is None else place.kind.name,
+        intranet_ip=address,
+        cached=cached,
         faults=tuple(fault for fault in call.faults if fault.kind in CREATION),
     )
 
 
-def _check_snapshot(call: Call) -> None:
+def _snapshot_images(call: Call) -> Sequence[str]:
+    """Give the images of the snapshot that the group is to be made from; raises if it is not there or not ready."""
     wanted = call.given.get("ImageSnapshotId")
     if not wanted:
-        return
+        return ()
     either = call.service.runtime.quirks.snapshot_ids == "either"
     for cache in call.service.images.caches_of(call.account, call.region):
         if wanted == cache.snapshot_id or (either and wanted == cache.id):
             if cache.status != "Ready":
                 raise ApiError(400, "ImageSnapshot.IncorrectStatus", f"The image cache is {cache.status}.")
-            return
+            cache.matched = call.now
+            return tuple(cache.given["Image"])
     raise ApiError(404, "ImageSnapshot.NotFound", f"The specified ImageSnapshotId {wanted} does not exist.")
 
 
-def _check_stock(call: Call, size: tuple[float, float]) -> None:
+def _check_name(call: Call) -> None:
     quirks, groups, name = call.service.runtime.quirks, call.service.groups, call.given["ContainerGroupName"]
-    if call.fault("no-stock"):
-        raise ApiError(403, "OperationDenied.NoStock", "The specified instance is out of stock.")
     if quirks.unique_names and any(group.name == name for group in groups.seen(call.account, call.region)):
         raise ApiError(400, "InvalidParameter.DuplicatedName", f"The container group name {name} exists already.")
-    if call.fault("quota") or groups.used_cpu(call.account, call.region) + size[0] > quirks.quota_cpu:
+
+
+def _check_quota(call: Call, more: float) -> None:
+    quirks, groups = call.service.runtime.quirks, call.service.groups
+    if call.fault("quota") or groups.used_cpu(call.account, call.region) + more > quirks.quota_cpu:
         words = f"vCPU max is {quirks.quota_cpu:g}"
         raise too_much(words) if quirks.quota_code != "QuotaExceeded" else ApiError(403, "QuotaExceeded", words)
 
@@ -125,10 +137,17 @@ async def update_container_group(call: Call) -> dict[str, Any]:
             raise incorrect_status(group.id, group.status, "an update")
         given = _updated(dict(group.given), call.given)
         creation.check(given, call.service.runtime.quirks)
-        group.size = group_size(given, even=call.service.runtime.quirks.memory_rounding == "even")
+        even = call.service.runtime.quirks.memory_rounding == "even"
+        size = group_size(given, instancetypes.named(group.instance_type), even=even)
+        _check_quota(call, size[0] - group.size[0])
+        group.size = size
         if "Tag" in call.given:
             group.tags = tags_of(given)
-        life.update(given, make_containers(given, "Container", group.id, group.size))
+        life.update(
+            given,
+            make_containers(given, "Container", group.id, size, group.intranet_ip),
+            make_containers(given, "InitContainer", group.id, size, group.intranet_ip),
+        )
         return {}
 
     return call.once(update)
@@ -139,9 +158,10 @@ def _updated(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     parts = {
         name: value for name, value in new.items() if name not in ("ContainerGroupId", "ClientToken", "UpdateType")
     }
-    if "Container" in new and new.get("UpdateType", "IncrementalUpdate") == "IncrementalUpdate":
-        containers = {each["Name"]: each for each in old["Container"]}
-        for each in new["Container"]:
-            containers[each["Name"]] = {**containers.get(each["Name"], {}), **each}
-        parts["Container"] = list(containers.values())
+    if new.get("UpdateType", "IncrementalUpdate") == "IncrementalUpdate":
+        for kind in {"Container", "InitContainer"} & new.keys():
+            containers = {each["Name"]: each for each in old.get(kind, ())}
+            for each in new[kind]:
+                containers[each["Name"]] = {**containers.get(each["Name"], {}), **each}
+            parts[kind] = list(containers.values())
     return {**old, **parts}

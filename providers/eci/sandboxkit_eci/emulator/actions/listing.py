@@ -7,6 +7,7 @@ from typing import Any
 
 from sandboxkit_eci.emulator import describe, podstatus
 from sandboxkit_eci.emulator.calls import Call
+from sandboxkit_eci.emulator.errors import invalid
 from sandboxkit_eci.emulator.groups import Group
 from sandboxkit_eci.emulator.paging import ids, page
 
@@ -19,24 +20,33 @@ async def describe_container_groups(call: Call) -> dict[str, Any]:
 
 
 async def describe_container_group_status(call: Call) -> dict[str, Any]:
-    """List groups' statuses, as Kubernetes has them."""
-    shown, answer = _page(call, most=200)
+    """List groups' statuses, as Kubernetes has them; with SinceSecond, of those that have changed since."""
+    shown, answer = _page(call, most=200, since=_since(call))
     return {"Data": [podstatus.group(each, call.service.runtime.quirks) for each in shown], **answer}
 
 
 async def describe_container_group_events(call: Call) -> dict[str, Any]:
     """List groups' events."""
     shown, answer = _page(call, most=200)
-    since = call.now - call.given["SinceSecond"] if call.given.get("SinceSecond") else None
-    return {"Data": [podstatus.events(each, since) for each in shown], **answer}
+    return {"Data": [podstatus.events(each, _since(call)) for each in shown], **answer}
 
 
-def _page(call: Call, *, most: int) -> tuple[list[Group], dict[str, Any]]:
+def _since(call: Call) -> float | None:
+    """Give the moment from which on something is asked for."""
+    seconds = call.given.get("SinceSecond", 0)
+    if seconds < 0:
+        raise invalid("SinceSecond", "must be at least 0")
+    return call.now - seconds if seconds else None
+
+
+def _page(call: Call, *, most: int, since: float | None = None) -> tuple[list[Group], dict[str, Any]]:
     groups = call.service.groups
     if stale := call.fault("stale"):
         seen = groups.seen_before(call.account, call.region, stale.seconds)
     else:
         seen = groups.seen(call.account, call.region)
+    if since is not None:
+        seen = [each for each in seen if each.changed >= since]
     wanted = ids(call.given.get("ContainerGroupIds"), most=most)
     found = [each for each in seen if (wanted is None or each.id in wanted) and _matches(each, call.given)]
     return page(found, call.given, most=most, serial=lambda each: each.serial, quirks=call.service.runtime.quirks)
@@ -52,8 +62,11 @@ def _matches(group: Group, given: Mapping[str, Any]) -> bool:
         return False
     if given.get("ContainerGroupName", group.name) != group.name:
         return False
-    usual = {"ZoneId": f"{group.region}-a", "VSwitchId": "vsw-emulated", "SecurityGroupId": "sg-emulated"}
+    usual = {"ZoneId": group.zone, "VSwitchId": "vsw-emulated", "SecurityGroupId": "sg-emulated"}
     usual |= {"ResourceGroupId": "rg-emulated"}
+    categories = group.given.get("ComputeCategory") or ["general"]
+    if given.get("ComputeCategory", categories[0]) != categories[0]:
+        return False
     return all(
-        given[name] in group.given.get(name, value).split(",") for name, value in usual.items() if given.get(name)
+        given[name] in (group.given.get(name) or value).split(",") for name, value in usual.items() if given.get(name)
     )

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from sandboxkit_eci.emulator.actions import account, execution, imaging, lifecycle, listing, observation, tagging
+from sandboxkit_eci.emulator.actions import (
+    account,
+    availability,
+    execution,
+    imaging,
+    lifecycle,
+    listing,
+    observation,
+    tagging,
+)
 from sandboxkit_eci.emulator.calls import Action
 
 ACTIONS: dict[str, Action] = {
@@ -21,7 +30,7 @@ ACTIONS: dict[str, Action] = {
     "ListTagResources": tagging.list_tag_resources,
     "DescribeRegions": account.describe_regions,
     "ListUsage": account.list_usage,
-    "DescribeAvailableResource": account.describe_available_resource,
+    "DescribeAvailableResource": availability.describe_available_resource,
     "DescribeContainerGroupPrice": account.describe_container_group_price,
     "CommitContainer": imaging.commit_container,
     "DescribeCommitContainerTask": imaging.describe_commit_container_task,

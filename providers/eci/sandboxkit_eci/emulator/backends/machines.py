@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,7 +15,7 @@ from sandboxkit.model import Stdin
 from sandboxkit.sandbox import AsyncSandbox
 from sandboxkit_eci.emulator.backend import ContainerSpec, NotRunning, Usage
 from sandboxkit_eci.emulator.backends.streams import ProcessStream
-from sandboxkit_eci.emulator.backends.usage import COUNT, read_usage
+from sandboxkit_eci.emulator.backends.usage import COUNT, disk_command, read_usage, with_disk
 from sandboxkit_eci.emulator.logs import Log, Written
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class _Run:
     box: AsyncSandbox
     log: Log = attrs.field(factory=Log)
     streams: set[ProcessStream] = attrs.field(factory=set)
+    own: ProcessStream | None = None
+    """The container's own process."""
     following: asyncio.Task[None] | None = None
     ended: bool = False
 
@@ -59,6 +62,22 @@ class SandboxMachine:
         self._run = run
         await self._start_own(run)
 
+    @property
+    def key(self) -> str | None:
+        return None if self._run is None or self._run.ended else self._run.box.id
+
+    async def resume(self, sandbox_id: str) -> None:
+        """Take a sandbox up that is there, end what runs in it and start its own process."""
+        run = _Run(await self._client.get(sandbox_id))
+        self._run = run
+        await run.box.restart()
+        await self._start_own(run)
+
+    async def leave(self) -> None:
+        """Let go of its processes; the sandbox stays."""
+        if self._run is not None:
+            await self._let_go(self._run)
+
     async def _start_own(self, run: _Run) -> None:
         argv = await self._backend.argv(self.spec)
         if not argv:
@@ -66,6 +85,7 @@ class SandboxMachine:
         for path, file in self.spec.files.items():
             await run.box.files.write(path, file.content, mode=file.mode)
         stream = await self._spawn(run, argv, tty=False, stdin=Stdin())
+        run.own = stream
         run.following = asyncio.create_task(self._follow(run, stream))
 
     async def _follow(self, run: _Run, stream: ProcessStream) -> None:
@@ -89,12 +109,12 @@ class SandboxMachine:
         await asyncio.wait({end})
         return end.result()
 
-    async def exec(self, argv: tuple[str, ...], *, tty: bool) -> ProcessStream:
+    async def exec(self, argv: tuple[str, ...], *, tty: bool, stdin: bool = True) -> ProcessStream:
         run, words = self._run, f"container {self.spec.name} of {self.spec.group_id} is not running"
         if run is None or run.ended or self._removed:
             raise NotRunning(words)
         try:
-            return await self._spawn(run, argv, tty=tty, stdin=Stdin(kind="raw"))
+            return await self._spawn(run, argv, tty=tty, stdin=Stdin(kind="raw") if stdin else Stdin())
         except SandboxError as exc:
             if self._run is run and not run.ended:
                 raise
@@ -116,6 +136,11 @@ class SandboxMachine:
     @property
     def _directory(self) -> str | None:
         return None if self._backend.has("image") else self.spec.working_dir
+
+    async def kill(self) -> None:
+        if self._run is not None and self._run.own is not None:
+            with suppress(SandboxError):  # it is gone
+                await self._run.own.kill()
 
     async def restart(self) -> None:
         if self._removed:
@@ -158,9 +183,7 @@ class SandboxMachine:
             found = await self._measure(run)
         except SandboxError:
             return self._usage
-        # Processor time never goes back.
-        spent = max(found.cpu_nanoseconds, self._usage.cpu_nanoseconds)
-        self._usage = attrs.evolve(found, cpu_nanoseconds=spent)
+        self._usage = found.since(self._usage)
         return self._usage
 
     async def _measure(self, run: _Run) -> Usage:
@@ -168,8 +191,14 @@ class SandboxMachine:
             from sandboxkit_eci.emulator.backends import docker
 
             return await docker.usage(self._client, run.box.id) or self._usage
-        stream = await self._spawn(run, COUNT, tty=False, stdin=Stdin())
-        return read_usage(b"".join([data async for channel, data in stream if channel == 1]))
+        used = read_usage(await self._said(run, COUNT))
+        if self._backend.provider != "local":
+            return used
+        return with_disk(used, await self._said(run, disk_command((await run.box.info()).details)))
+
+    async def _said(self, run: _Run, argv: tuple[str, ...]) -> bytes:
+        stream = await self._spawn(run, argv, tty=False, stdin=Stdin())
+        return b"".join([data async for channel, data in stream if channel == 1])
 
     async def commit(self, repository: str, tag: str) -> None:
         if self._run is None or self._run.ended:

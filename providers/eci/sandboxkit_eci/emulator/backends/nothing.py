@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Protocol, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, Self
 
 import attrs
 
@@ -55,6 +55,8 @@ class AnswerStream:
     _ready: deque[tuple[int, bytes]] = attrs.field(factory=deque, init=False)
     _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _killed: bool = attrs.field(default=False, init=False)
+    left_alone: bool = attrs.field(default=False, init=False)
+    """Whether its session has ended and it has not."""
 
     @property
     def exit_code(self) -> int | None:
@@ -96,26 +98,29 @@ class AnswerStream:
             self._news.set()
 
     async def close(self, *, end_input: bool = True) -> None:
-        """Forget it: nobody will feed it again."""
-        self.end()
+        """Forget it: nobody will feed it again. Without ``end_input`` it runs on until its container ends."""
+        if end_input:
+            self.end()
+        self.left_alone = not end_input
 
 
 @attrs.define(eq=False)
 class NoMachine:
-    """See :class:`~sandboxkit_eci.emulator.backend.Machine`. Its own process runs until it is removed."""
+    """See :class:`~sandboxkit_eci.emulator.backend.Machine`. Its own process runs until it is ended."""
 
     _backend: NoBackend
     _streams: set[AnswerStream] | None = None
     _waiting: asyncio.Event | None = None
     _removed: bool = False
+    _killed: bool = False
 
     async def wait(self) -> int:
-        if not self._removed:
+        if not self._removed and not self._killed:
             self._waiting = self._waiting or asyncio.Event()
             await self._waiting.wait()
         return KILLED
 
-    async def exec(self, argv: tuple[str, ...], *, tty: bool) -> AnswerStream:
+    async def exec(self, argv: tuple[str, ...], *, tty: bool, stdin: bool = True) -> AnswerStream:
         if self._removed:
             raise NotRunning("the container was removed")
         stream = AnswerStream(self._backend.responder(argv), self._forget)
@@ -128,7 +133,18 @@ class NoMachine:
         if self._streams is not None:
             self._streams.discard(stream)
 
+    async def kill(self) -> None:
+        self._end()
+        self._killed = True
+        if self._waiting is not None:
+            self._waiting.set()
+
     async def restart(self) -> None:
+        self._end()
+        if self._killed:
+            self._killed, self._waiting = False, None
+
+    def _end(self) -> None:
         for stream in list(self._streams or ()):
             stream.end()
 
@@ -141,8 +157,12 @@ class NoMachine:
     async def commit(self, repository: str, tag: str) -> None:
         raise NotImplementedError("containers without processes have no files to make an image of")
 
+    @property
+    def key(self) -> str | None:
+        return None
+
     async def remove(self) -> None:
-        await self.restart()
+        self._end()
         self._removed = True
         self._backend.forget(self)
         if self._waiting is not None:
@@ -165,6 +185,15 @@ class NoBackend:
         """Take note that it was removed."""
         self._machines.discard(machine)
 
-    async def close(self) -> None:
+    async def resume(self, spec: ContainerSpec, key: str) -> NoMachine | None:
+        return None
+
+    def dump(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, dumped: Mapping[str, Any]) -> None:
+        """Nothing outlives it."""
+
+    async def close(self, *, keep: bool = False) -> None:
         for machine in list(self._machines):
             await machine.remove()

@@ -13,7 +13,7 @@ import attrs
 import sandboxkit
 from sandboxkit.client import AsyncClient
 from sandboxkit.commands import make_command
-from sandboxkit.errors import ImageNotFound
+from sandboxkit.errors import ImageNotFound, SandboxNotFound, SandboxNotRunning
 from sandboxkit.model import SandboxSpec, Stdin, TerminalSize
 from sandboxkit.provider import TerminalChannel, TerminalProvider
 from sandboxkit.sandbox import AsyncSandbox
@@ -85,11 +85,34 @@ class SandboxBackend:
         """Take note that nothing of a container is left."""
         self._machines.discard(machine)
 
-    async def close(self) -> None:
+    async def resume(self, spec: ContainerSpec, key: str) -> SandboxMachine | None:
+        machine = SandboxMachine(self, spec)
+        self._machines.add(machine)
+        try:
+            await machine.resume(key)
+        except (SandboxNotFound, SandboxNotRunning):
+            await machine.remove()
+            return None
+        except BaseException:
+            await machine.remove()
+            raise
+        return machine
+
+    def dump(self) -> dict[str, Any]:
+        return {"owner": self.owner, "images": sorted(self._made)}
+
+    def load(self, dumped: Mapping[str, Any]) -> None:
+        self.owner = dumped["owner"]
+        self._made = set(dumped["images"])
+
+    async def close(self, *, keep: bool = False) -> None:
         if self._client is None:
             return
         client, self._client = self._client, None
         try:
+            if keep:
+                await asyncio.gather(*(machine.leave() for machine in list(self._machines)))
+                return
             await asyncio.gather(*(machine.remove() for machine in list(self._machines)))
             # A create that was cancelled half-way may have left something after all.
             left = [info.id async for info in client.list() if info.owner == self.owner]
@@ -107,8 +130,8 @@ class SandboxBackend:
             raise NotImplementedError(f"the emulator's backend {self.provider!r} makes no images")
         from sandboxkit_eci.emulator.backends import docker
 
+        self._made.add(image)  # before it is there: who is killed meanwhile still knows of it
         await docker.commit(self.client, sandbox_id, image, like=self.images.get(spec.image, spec.image))
-        self._made.add(image)
 
     async def make(self, spec: ContainerSpec) -> AsyncSandbox:
         """Make a container's sandbox, without the container's own process."""

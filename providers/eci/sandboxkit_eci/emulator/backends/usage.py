@@ -1,9 +1,14 @@
-"""What a container's processes have used, read from ``/proc`` in it."""
+"""What a container's processes have used, and what its files take, read in it: from ``/proc``, and by ``du``."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import attrs
 
 from sandboxkit_eci.emulator.backend import Usage
 
@@ -24,3 +29,38 @@ def read_usage(counted: bytes) -> Usage:
         pages += resident
     nanoseconds = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     return Usage(cpu_nanoseconds=nanoseconds, memory_bytes=pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+_OWN = ("/root", "/tmp", "/var", "/workspace")
+"""The directories in which a sandbox of ``local`` has files of its own; the rest is its host's."""
+
+# Names of processes are not among this, so nobody can write such a line but the kernel and du.
+_COUNTED = re.compile(rb"^(read_bytes|write_bytes): (\d+)$", re.MULTILINE)
+_TAKEN = re.compile(rb"^(\d+)\t/", re.MULTILINE)
+
+
+def disk_command(details: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the command that looks at the disk in a sandbox of ``local``, whose details are given."""
+    own: tuple[str, ...] = _OWN
+    if details.get("isolation") == "none":
+        home = PurePosixPath(details["workspace"]).parent
+        own = (f"{home}/home", f"{home}/tmp", f"{home}/workspace")
+    return ("/bin/sh", "-c", 'cat /proc/[0-9]*/io 2>/dev/null; du -sk -- "$@" 2>/dev/null', "du", *own)
+
+
+def with_disk(usage: Usage, said: bytes) -> Usage:
+    """Add what :func:`disk_command` said.
+
+    That is the least that was read and written: a process which may not be looked at, or has ended unseen, is not
+    counted. Without ``du`` or ``/proc/N/io``, there is nothing to tell.
+    """
+    counted: dict[bytes, int] = {}
+    for found in _COUNTED.finditer(said):
+        counted[found[1]] = counted.get(found[1], 0) + int(found[2])
+    taken = [int(found[1]) << 10 for found in _TAKEN.finditer(said)]
+    return attrs.evolve(
+        usage,
+        read_bytes=counted.get(b"read_bytes"),
+        written_bytes=counted.get(b"write_bytes"),
+        files_bytes=sum(taken) if taken else None,
+    )

@@ -1,4 +1,4 @@
-"""Why a group does not come up, told from its status, its container's state and its events; pure."""
+"""What becomes of a new group, told from its status, its container's state and its events; pure."""
 
 from __future__ import annotations
 
@@ -33,11 +33,14 @@ def failure(group: Mapping[str, Any]) -> SandboxError | None:
     return None
 
 
-def is_settled(group: Mapping[str, Any] | None) -> bool:
+def is_settled(group: Mapping[str, Any]) -> bool:
     """Whether waiting for a group is over: it runs, it has ended, it cannot come up, or someone removes it."""
-    if group is None:
-        return False  # new ones come late into what the service tells
     return str(group.get("Status")) in ("Running", "Terminating", *ENDED) or failure(group) is not None
+
+
+def vanished() -> SandboxError:
+    """Give the error of a group that showed, and was gone before the create was done."""
+    return ProviderError("the sandbox went away while it was being created: the service does not show it any more")
 
 
 def exit_code(group: Mapping[str, Any]) -> int | None:
