@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from sandboxkit import Result, Sandbox
+from sandboxkit import Result, Sandbox, TmuxPoll, TmuxStatus
 from tests.benchmarks.pairs import Case
 
 KB = 1_000
@@ -27,12 +27,17 @@ class Minimal:
 
 @attrs.frozen(kw_only=True)
 class Targets:
-    """What the ratios should not exceed."""
+    """What the ratios should not exceed, and some of our times in milliseconds."""
 
     true: float | None = None
+    true_ms: float | None = None
     true_timeout: float | None = None
     output: float | None = None
     files: float | None = None
+    small_ms: float | None = None
+    """Of a file of 1 KB."""
+    poll: float | None = None
+    poll_ms: float | None = None
 
 
 def expect(wanted: Any) -> Callable[[Any], None]:
@@ -59,6 +64,7 @@ def command_cases(box: Sandbox, minimal: Minimal, targets: Targets) -> list[Case
             least=lambda: minimal.exec(["true"]),
             check=expect((0, b"", b"")),
             target=targets.true,
+            target_ms=targets.true_ms,
         ),
         Case(
             name="run true, timeout",
@@ -80,11 +86,15 @@ def command_cases(box: Sandbox, minimal: Minimal, targets: Targets) -> list[Case
 def file_cases(box: Sandbox, minimal: Minimal, targets: Targets) -> list[Case]:
     """Atomic writes and reads; each write is new content, which the other client reads back unmeasured."""
     return [
-        case for name, size in (("1 KB", KB), ("10 MB", MB10)) for case in _files(box, minimal, targets, name, size)
+        case
+        for name, size, limit in (("1 KB", KB, targets.small_ms), ("10 MB", MB10, None))
+        for case in _files(box, minimal, targets.files, limit, name, size)
     ]
 
 
-def _files(box: Sandbox, minimal: Minimal, targets: Targets, name: str, size: int) -> list[Case]:
+def _files(
+    box: Sandbox, minimal: Minimal, ratio: float | None, limit: float | None, name: str, size: int
+) -> list[Case]:
     target = f"{FOLDER}/target-{size}"
     source = f"{FOLDER}/source-{size}"
     content = [os.urandom(size)]
@@ -102,13 +112,48 @@ def _files(box: Sandbox, minimal: Minimal, targets: Targets, name: str, size: in
             ours=lambda: box.files.write(target, content[0]),
             least=lambda: minimal.write(target, content[0]),
             check=check,
-            target=targets.files,
+            target=ratio,
+            target_ms=limit,
         ),
         Case(
             name=f"read {name}",
             ours=lambda: box.files.read(source),
             least=lambda: minimal.read(source),
             check=expect(known),
-            target=targets.files,
+            target=ratio,
+            target_ms=limit,
         ),
     ]
+
+
+SOCKET = f"{FOLDER}/benchmark-tmux"
+LOOK = f"tmux -S {SOCKET} has-session -t benchmark && tmux -S {SOCKET} capture-pane -p -t benchmark"
+START = f'tmux -S {SOCKET} -f /dev/null new-session -d -s benchmark "$1"'
+WORDS = "it runs"
+RUNS = f"echo {WORDS}; exec sleep 100000"
+
+
+def poll_case(box: Sandbox, minimal: Minimal, targets: Targets) -> Case:
+    """A look at a tmux session that runs; the least is whether it is there, and its screen, in one command."""
+    session = box.tmux.start(RUNS, name="benchmark", echo=False)
+    code, _, stderr = minimal.exec(["sh", "-c", START, "sh", RUNS])
+    if code:
+        raise AssertionError(f"tmux did not start: {stderr!r}")
+    session.wait(0.5)
+
+    def check(found: TmuxPoll | tuple[int, bytes, bytes]) -> None:
+        if isinstance(found, TmuxPoll):
+            right = (found.status, found.output) == (TmuxStatus.RUNNING, f"{WORDS}\n".encode())
+        else:
+            right = found[0] == 0 and found[1].startswith(WORDS.encode())
+        if not right:
+            raise AssertionError("the session is not what it should be")
+
+    return Case(
+        name="tmux poll",
+        ours=session.poll,
+        least=lambda: minimal.exec(["sh", "-c", LOOK]),
+        check=check,
+        target=targets.poll,
+        target_ms=targets.poll_ms,
+    )

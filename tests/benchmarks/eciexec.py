@@ -2,8 +2,8 @@
 
 A large output comes from an emulator without processes, in a process of its own, in websocket messages of one size.
 ``spawn`` gives it piece by piece and ``exec`` as one, in both worlds; in turn a client of nothing but the library
-that this world uses receives the same. All that ours does counts, the call of the API before the websocket too. It
-fails if a byte was wrong; how long it took is only printed.
+that this world uses receives the same. All that ours does counts, the call of the API before the websocket too: no
+channel is kept. It fails if a byte was wrong; how long it took is only printed.
 
 ``exec`` is also held against a client that joins what it has received: for anything larger than 32 MiB glibc asks the
 kernel for new memory each time, and that it is cleared page by page may take as long as all the rest.
@@ -131,7 +131,7 @@ def asyncio_pairs(
 @contextmanager
 def async_sandbox(runner: asyncio.Runner, sandbox: str, options: dict[str, Any]) -> Iterator[sandboxkit.AsyncSandbox]:
     """Give an existing sandbox to the runner's loop."""
-    client = sandboxkit.connect_async("eci", **options)
+    client = sandboxkit.connect_async("eci", warm=False, **options)
     try:
         yield runner.run(client.get(sandbox))
     finally:
@@ -143,7 +143,7 @@ def output(size: int, message: int, rounds: int) -> tuple[list[Figures], Side]:
     words = ["output", str(size), str(max(1, TOGETHER // message) * message)]
     with (
         emulating(*EMULATOR, f"--quirk=split={message}", **KEEPING) as (server, options),
-        sandboxkit.connect("eci", image="busybox:1", **options) as client,
+        sandboxkit.connect("eci", image="busybox:1", warm=False, **options) as client,
         client.create() as box,
         asyncio.Runner() as runner,
         async_sandbox(runner, box.id, options) as async_box,

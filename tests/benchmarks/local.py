@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import sandboxkit
-from tests.benchmarks.common import Minimal, Targets, command_cases, file_cases
+from tests.benchmarks.common import Minimal, Targets, command_cases, file_cases, poll_case
 from tests.benchmarks.pairs import Case, Row, measure
 from tests.benchmarks.rawdocker import WRITE
 from tests.benchmarks.transfers import Mover, few, output_case, transfer_cases
@@ -31,7 +31,8 @@ def run(rounds: int) -> list[Row]:
             Case(name="delete", ours=lambda: ours.pop().delete()),
         ]
         try:
-            cases = [*lifecycle, *command_cases(box, minimal, targets), *file_cases(box, minimal, targets)]
+            operations = [*command_cases(box, minimal, targets), *file_cases(box, minimal, targets)]
+            cases = [*lifecycle, *operations, poll_case(box, minimal, targets)]
             rows = measure("local", cases, rounds)
             with tempfile.TemporaryDirectory(prefix="sandboxkit-benchmark-") as scratch:
                 large = transfer_cases(box, _mover(enter), Path(scratch), tree=None, file=None)

@@ -1,10 +1,10 @@
-"""Measuring in pairs: ours and the least that is possible, one right after the other, many times over."""
+"""Measuring ours and the least that is possible in one run: in pairs, one right after the other, or in a row."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -42,22 +42,60 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target was reached; ``None`` without one."""
+        """Whether the targets were reached, both where there are two; ``None`` without one."""
+        found = []
         if self.target is not None and self.ratio is not None:
-            return self.ratio <= self.target
-        return None if self.target_ms is None else self.ours_ms <= self.target_ms
+            found.append(self.ratio <= self.target)
+        if self.target_ms is not None:
+            found.append(self.ours_ms <= self.target_ms)
+        return all(found) if found else None
 
 
 def measure(provider: str, cases: Iterable[Case], rounds: int) -> list[Row]:
     """Run every case once for warming up and then ``rounds`` times, in turns."""
-    cases = list(cases)
-    times: dict[str, list[tuple[float, float]]] = {case.name: [] for case in cases}
+    return measure_all({provider: cases}, rounds)
+
+
+def measure_all(groups: Mapping[str, Iterable[Case]], rounds: int) -> list[Row]:
+    """Do so with the cases of several providers, or of several ways to use one, all in the same while."""
+    cases = [(provider, case) for provider, some in groups.items() for case in some]
+    times: list[list[tuple[float, float]]] = [[] for _ in cases]
     for number in range(rounds + 1):
-        for case in cases:
+        for (_, case), pairs in zip(cases, times, strict=True):
             pair = _pair(case, ours_first=number % 2 == 0)
             if number:
-                times[case.name].append(pair)
-    return [_row(provider, case, times[case.name]) for case in cases]
+                pairs.append(pair)
+    return [_row(provider, case, pairs) for (provider, case), pairs in zip(cases, times, strict=True)]
+
+
+def measure_in_a_row(provider: str, cases: Iterable[Case], rounds: int, *, ours: int, least: int) -> list[Row]:
+    """Run every case ``rounds`` times as a program does that works with one sandbox, and the minimal client in turns.
+
+    Each time ours is done so many times one after the other, then the other client's. A ratio is that of two such
+    rows' medians.
+    """
+    cases = list(cases)
+    times: list[list[tuple[list[float], list[float]]]] = [[] for _ in cases]
+    for _ in range(rounds):
+        for case, rows in zip(cases, times, strict=True):
+            rows.append((_in_a_row(case, case.ours, ours), _in_a_row(case, case.least, least)))
+    found = []
+    for case, rows in zip(cases, times, strict=True):
+        medians = [(statistics.median(mine), statistics.median(others or [0.0])) for mine, others in rows]
+        found.append(_row(provider, case, medians))
+    return found
+
+
+def _in_a_row(case: Case, function: Callable[[], Any] | None, times: int) -> list[float]:
+    if function is None:
+        return []
+    spent = []
+    for _ in range(times):
+        began = time.perf_counter()
+        result = function()
+        spent.append(time.perf_counter() - began)
+        case.check(result)
+    return spent
 
 
 def _pair(case: Case, *, ours_first: bool) -> tuple[float, float]:

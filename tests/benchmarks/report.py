@@ -67,15 +67,25 @@ def to_markdown(rows: Sequence[Row], memory: Sequence[Memory], *, rounds: int) -
 
 
 def _line(row: Row) -> str:
-    target = f"≤ {row.target:g}" if row.target else f"≤ {row.target_ms:.0f} ms" if row.target_ms else ""
     cells = (
         row.provider,
         row.name,
         f"{row.ours_ms:.1f}",
         "" if row.least_ms is None else f"{row.least_ms:.1f}",
-        "" if row.ratio is None else f"{row.ratio:.2f}",
-        "" if row.quartiles is None else "{:.2f} to {:.2f}".format(*row.quartiles),
-        target,
+        "" if row.ratio is None else digits(row.ratio),
+        "" if row.quartiles is None else " to ".join(map(digits, row.quartiles)),
+        _target(row),
         _WORDS[row.reached],
     )
     return f"| {' | '.join(cells)} |"
+
+
+def digits(ratio: float) -> str:
+    """Write a ratio with as many digits as tell something."""
+    return f"{ratio:.2f}" if ratio >= 0.2 else f"{ratio:.3f}"
+
+
+def _target(row: Row) -> str:
+    ratio = "" if row.target is None else f"≤ {round(row.target, 3):g}"
+    time = "" if row.target_ms is None else f"≤ {row.target_ms:.3g} ms"
+    return ", ".join(filter(None, (ratio, time)))

@@ -13,9 +13,7 @@ import pytest
 from sandboxkit import plugins
 
 ROOT = Path(__file__).parents[2]
-OPERATIONS = {
-    "create",
-    "delete",
+COMMANDS = {
     "run true",
     "run true, timeout",
     "10 MB of output",
@@ -23,11 +21,32 @@ OPERATIONS = {
     "read 1 KB",
     "write 10 MB",
     "read 10 MB",
+    "tmux poll",
+    "100 MB of output",
+}
+OPERATIONS = COMMANDS | {
+    "create",
+    "delete",
     "upload 2,000 files",
     "download 2,000 files",
     "upload 100 MB",
     "download 100 MB",
-    "100 MB of output",
+}
+WAYS = {
+    "local": {"local": OPERATIONS},
+    "docker": {
+        "docker": OPERATIONS,
+        "docker, in a row": {
+            "run true",
+            "run true, timeout",
+            "write 1 KB",
+            "write 1 KB, new file",
+            "read 1 KB",
+            "tmux poll",
+        },
+        "docker, cold": COMMANDS,
+        "docker, warm over cold": {"10 MB of output", "write 10 MB", "read 10 MB"},
+    },
 }
 
 
@@ -44,11 +63,12 @@ def test_one_round_of_the_benchmarks_gives_every_figure(provider: str, tmp_path:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "json").read_text())
-    assert {row["name"] for row in found["operations"] if row["provider"] == provider} == OPERATIONS
+    for way, names in WAYS[provider].items():
+        assert {row["name"] for row in found["operations"] if row["provider"] == way} == names
     assert all(row["ours_ms"] > 0 for row in found["operations"])
     assert [memory["output_mb"] for memory in found["memory"]] == [10, 100]
     assert all(memory["growth_mib"] > 0 for memory in found["memory"])

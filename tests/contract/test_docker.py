@@ -40,6 +40,14 @@ class TestDocker(_Docker):
     options: ClassVar[dict[str, Any]] = {"image": USUAL}
 
 
+class TestDockerCold(_Docker):
+    """With an exec for each command."""
+
+    options: ClassVar[dict[str, Any]] = {"image": USUAL, "warm": False}
+    only = ("X", "F")
+    worlds = ("asyncio",)
+
+
 class TestBusybox(_Docker):
     """The least that an image must have."""
 

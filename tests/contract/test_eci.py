@@ -18,6 +18,16 @@ class TestEci(Emulated):
     )
 
 
+class TestEciCold(Emulated):
+    """With a call of the service for each command."""
+
+    arguments = ("--backend=local",)
+    options: ClassVar[dict[str, Any]] = {"image": "registry.example/any:1", "warm": False}
+    without = TestEci.without
+    only = ("X", "F")
+    worlds = ("blocking",)
+
+
 class TestEciHostile(Emulated):
     """Of a service that does everything that is not known not to happen."""
 

@@ -107,7 +107,7 @@ def test_tiers_and_worlds_are_kept(tmp_path: Path) -> None:
     assert not any("test_one_key_gives_one_sandbox" in line for line in collected)
     assert any("test_exit_codes_come_back" in line for line in collected)
     done = run(tmp_path, text, "-q", "-rs")
-    assert "heavy: runs with --full" not in done.stdout
+    assert "heavy: runs with --sandboxkit-full" not in done.stdout
     whole = text.replace("'delta'", "'full'")
-    assert "heavy: runs with --full" in run(tmp_path, whole, "-q", "-rs").stdout
-    assert "heavy: runs with --full" not in run(tmp_path, whole, "-q", "-rs", "--sandboxkit-full").stdout
+    assert "heavy: runs with --sandboxkit-full" in run(tmp_path, whole, "-q", "-rs").stdout
+    assert "heavy: runs with --sandboxkit-full" not in run(tmp_path, whole, "-q", "-rs", "--sandboxkit-full").stdout

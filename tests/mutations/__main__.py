@@ -45,8 +45,8 @@ class Verdict:
 
 def try_one(mutation: Mutation) -> Verdict:
     """Run the tests that must see a mutation."""
-    file = f"tests/contract/test_{mutation.provider}.py"
-    names = [f"{file}::Test{mutation.provider.title()}::{test}[{mutation.world}]" for test in mutation.tests]
+    contract = f"tests/contract/test_{mutation.provider}.py::Test{mutation.provider.title()}"
+    names = [test if "::" in test else f"{contract}::{test}[{mutation.world}]" for test in mutation.tests]
     flags = (
         "-q",
         "-x",
@@ -68,6 +68,7 @@ def try_one(mutation: Mutation) -> Verdict:
             **{name: value for name, value in os.environ.items() if name not in ("CI", "BUILD_NUMBER")},
             VARIABLE: mutation.name,
             "SANDBOXKIT_REQUIRE": mutation.provider,
+            "SANDBOXKIT_WARM": "1" if mutation.warm else "0",
             "PYTHONPATH": os.pathsep.join((str(SITE), str(ROOT))),
             "TMPDIR": scratch,
             "SANDBOXKIT_LOCAL_STATE": state,
@@ -120,15 +121,17 @@ def main() -> int:
         return 64
     began = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
-        missed = 0
+        missed = []
         for verdict in pool.map(try_one, chosen):
-            missed += not verdict.seen
             word = "seen  " if verdict.seen else "MISSED"
             mutation = verdict.mutation
-            print(
-                f"{word} {mutation.promise:3} {mutation.name} ({verdict.seconds:.0f} s): {verdict.text}", flush=True
-            )
-    print(f"{len(chosen) - missed} of {len(chosen)} planted bugs were seen, {time.monotonic() - began:.0f} s")
+            line = f"{word} {mutation.promise:3} {mutation.name} ({verdict.seconds:.0f} s): {verdict.text}"
+            print(line, flush=True)
+            if not verdict.seen:
+                missed.append(line)
+    # Once more where the end of a long output is all that is read.
+    print(*missed, sep="\n", end="\n" if missed else "")
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} planted bugs were seen, {time.monotonic() - began:.0f} s")
     return 1 if missed else 0
 
 

@@ -80,13 +80,12 @@ def the_launcher_keeps_a_file() -> None:
     from sandboxkit import launcher
 
     def make(original: Any) -> Any:
-        def surroundings(command: Any) -> bytes:
-            text: bytes = original(command)
-            return b": >/tmp/launcher.$$\n" + text
+        def directory(command: Any) -> list[bytes]:
+            return [b": >/tmp/launcher.$$", *original(command)]
 
-        return surroundings
+        return directory
 
-    replace(launcher, "_surroundings", make)
+    replace(launcher, "directory", make)
 
 
 @breaks("E5", "test_commands_leave_nothing_behind")

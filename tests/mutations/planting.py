@@ -25,24 +25,31 @@ class Mutation:
     plant: Callable[[], None]
     provider: str
     world: Literal["blocking", "asyncio"]
+    warm: bool
+    """Whether the run keeps channels between commands, as it does unless told otherwise."""
 
 
 MUTATIONS: dict[str, Mutation] = {}
 
 
 def breaks(
-    promise: str, *tests: str, provider: str = "local", world: Literal["blocking", "asyncio"] = "asyncio"
+    promise: str,
+    *tests: str,
+    provider: str = "local",
+    world: Literal["blocking", "asyncio"] = "asyncio",
+    warm: bool = True,
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Make a function that patches the code into a planted bug, named like it.
 
     The blocking mirror keeps the methods that it was derived from, so what patches a method of an async class shows
-    in the asyncio world.
+    in the asyncio world. A test of the contract goes by its name, any other by its file and name. With ``warm=False``
+    every command of the run opens a channel of its own: what is wrong with how one is launched shows there.
     """
 
     def register(plant: Callable[[], None]) -> Callable[[], None]:
         name = plant.__name__
         assert name not in MUTATIONS, f"two mutations are called {name}"
-        MUTATIONS[name] = Mutation(name, promise, tests, plant, provider, world)
+        MUTATIONS[name] = Mutation(name, promise, tests, plant, provider, world, warm)
         return plant
 
     return register
