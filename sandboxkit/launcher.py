@@ -52,27 +52,33 @@ _TEXT_IN_ARGUMENT = 100_000
 
 SET_MARK = "__k(){ ulimit -S -x $1 2>/dev/null||ulimit -S -w $1; }"
 
-# $M: the launcher's mark, $S: its session or "x", $B: its start time, $A: whether to end the launcher too. Reads with
-# builtins only. A name in /proc/PID/stat may hold anything, so the fields are counted from the last ") ". Zombies
-# keep their limits: skip them, unless they have threads that live. What is older than the launcher ($__o) is looked
-# at once only, since shells read byte by byte. A command may have stopped its launcher, which must go on to report:
-# SIGCONT. What may not be killed is a hit all the same: it is not gone. A process that lives for a millisecond is
-# gone before a scan gets to it, and its child is not in the list: so where new pids were given out meanwhile, the
-# newest are looked at again and again. The kernel tells the last one; where it does not, that is 0 at all times.
-# Files are read to their end: of a process that ends meanwhile, bash takes what is left for the next file's.
+# $M: the launcher's mark, $S: its session or "x", $B: its start time, or 0 where it may not carry the mark yet, $A:
+# whether to end the launcher too. Reads with builtins only. A name in /proc/PID/stat may hold anything, so the
+# fields are counted from the last ") ". Zombies keep their limits: skip them, unless they have threads that live.
+# What is older than the launcher or not of this command stays so ($__o), and is looked at once only, since shells
+# read byte by byte; until process ids are given out from the beginning again. A command may have stopped its
+# launcher, which must go on to report: SIGCONT. What may not be killed is a hit all the same: it is not gone. A
+# process that lives for a millisecond is gone before a scan gets to it, and its child is not in the list: so where
+# new pids were given out meanwhile, the newest are looked at again and again. The kernel tells the last one; where
+# it does not, that is 0 at all times. Files are read to their end: of a process that ends meanwhile, bash takes
+# what is left for the next file's.
 SCAN = """\
-__o=' ';__one(){ __l=;read -r __l <$1/stat||return;__p=$1;set -- ${__l##*) }
+__other(){ __o="$__o$__p "; }
+__one(){ __l=;read -r __l <$1/stat||return;__p=$1;set -- ${__l##*) }
 case ${1:-?} in Z|X|x)[ ${18:-0} -gt 1 ]||return;;esac
-[ "${20:-$B}" -ge $B ]||{ __o="$__o$__p ";return;}
+[ "${20:-$B}" -ge $B ]||{ __other;return;}
 __v=;while read -r __a __b __c __soft __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&__v=$__soft;done <$__p/limits
-case $__v in $((M+1)));;$M)kill -CONT $__p;[ "$A" ]||return;;'')return;;*)[ "${4:-0}" = "$S" ]||return;;esac
+case $__v in $((M+1)));;$M)kill -CONT $__p;[ "$A" ]||return;;'')return;;
+*)[ "${4:-0}" = "$S" ]||{ [ $B = 0 ]||__other;return;};;esac
 kill -KILL $__p;__hit=1; }
-__newest(){ __new=0;read -r __a __b __c __e __new <loadavg;case $__new in ''|*[!0-9]*)__new=0;;esac; }
-__scan(){ __newest;__seen=$__new;for __p in [0-9]*;do case $__o in *" $__p "*);;*)__one $__p;;esac;done
+__ask(){ case $__o in *" $1 "*);;*)__one $1;;esac; }
+__newest(){ __was=$__new;__new=0;read -r __a __b __c __e __new <loadavg
+case $__new in ''|*[!0-9]*)__new=0;;esac;[ $__new -ge $__was ]||__o=' '; }
+__scan(){ __newest;__seen=$__new;for __p in [0-9]*;do __ask $__p;done
 __newest;[ $__new = $__seen ]&&return;__turn=0;while [ $__turn -lt 20 ];do __turn=$((__turn+1))
 [ $__seen -le $__new ]&&[ $__seen -gt $((__new-8)) ]||__seen=$((__new-8))
-while [ $__seen -lt $__new ];do __seen=$((__seen+1));__one $__seen;done;__newest;done; }
-__kill(){ cd /proc||return 4;read -r __u __e </proc/uptime;__end=$((${__u%.*}+$1));__z=0
+while [ $__seen -lt $__new ];do __seen=$((__seen+1));__ask $__seen;done;__newest;done; }
+__kill(){ cd /proc||return 4;read -r __u __e </proc/uptime;__end=$((${__u%.*}+$1));__z=0 __o=' ' __new=0
 while [ $__z -lt 10 ];do __hit=;__scan;[ "$__hit" ]&&__z=0||__z=$((__z+1))
 read -r __u __e </proc/uptime;[ ${__u%.*} -gt $__end ]&&return 4;done;return 3; }"""
 
