@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sandboxkit.archive import ArchiveReader, Entry
-from sandboxkit.errors import BadArchive
+from sandboxkit.errors import BadArchive, NotAtomic
 from sandboxkit.localsource import MODE, Tally, require_directory_descriptors
 from sandboxkit.localtree import DIRECTORY, NEW_FILE, StagedTree, merge, opened, remove, set_attributes, write_all
 
@@ -59,6 +59,12 @@ class FileTarget:
         self._path = Path(path).resolve()
         if self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if self._path.exists() and not self._path.is_file():
+            raise NotAtomic(
+                f"cannot download to {path!r}: no file replaces a FIFO, a socket or a device; "
+                "read the file and write its bytes there",
+                path=path,
+            )
         _make(self._path.parent)
         self._staged = self._path.parent / _temporary()
         self._lock = threading.Lock()

@@ -14,7 +14,7 @@ import pytest
 
 from sandboxkit import FileError, TransferProgress
 from sandboxkit.driver import run
-from sandboxkit.errors import BadArchive, FilePermission, InvalidRequest, IsDirectory, NotDirectory
+from sandboxkit.errors import BadArchive, FilePermission, InvalidRequest, IsDirectory, NotAtomic, NotDirectory
 from sandboxkit.sync import Files
 from tests.support.shellbox import SHELLS, Disturbed, ShellBox, leftovers, make_box, undisturbed
 from tests.test_files_operations import NAMES
@@ -222,6 +222,14 @@ def test_where_kinds_differ_it_is_an_error(files: Files, tmp_path: Path) -> None
         files.upload(tmp_path / "fifo", "/x")
     with pytest.raises(FileError, match="not possible"):
         files.download(f"{tmp_path}/fifo", tmp_path / "x")
+    for target in ("fifo", "link"):
+        if target == "link":
+            (tmp_path / "link").symlink_to("fifo")
+        with pytest.raises(NotAtomic):
+            files.upload(tmp_path / "file", f"{tmp_path}/{target}")
+        with pytest.raises(NotAtomic, match=target):
+            files.download(f"{tmp_path}/file", tmp_path / target)
+        assert (tmp_path / "fifo").is_fifo()
     for bad in ("", "a\0b", b"bytes", 5, None):
         with pytest.raises(InvalidRequest):
             files.upload(bad, "/x")  # type: ignore[arg-type]
