@@ -52,35 +52,44 @@ _TEXT_IN_ARGUMENT = 100_000
 
 SET_MARK = "__k(){ ulimit -S -x $1 2>/dev/null||ulimit -S -w $1; }"
 
+# A process's name may hold anything, so the fields are counted from the last ") ", wherever lines begin. Files are
+# read to their end: of a process that ends meanwhile, bash cannot go back to where it was, and takes what it had
+# read ahead for the next file's.
+STAT = '__stat(){ __l=;while read -r __e;do __l="$__l$__e ";done <$1/stat;[ "$__l" ];}'
+
 # $M: the launcher's mark, $S: its session or "x", $B: its start time, or 0 where it may not carry the mark yet, $A:
-# whether to end the launcher too. Reads with builtins only. A name in /proc/PID/stat may hold anything, so the
-# fields are counted from the last ") ". Zombies keep their limits: skip them, unless they have threads that live.
-# What is older than the launcher or not of this command stays so ($__o), and is looked at once only, since shells
-# read byte by byte; until process ids are given out from the beginning again. A command may have stopped its
-# launcher, which must go on to report: SIGCONT. What may not be killed is a hit all the same: it is not gone. A
-# process that lives for a millisecond is gone before a scan gets to it, and its child is not in the list: so where
-# new pids were given out meanwhile, the newest are looked at again and again. The kernel tells the last one; where
-# it does not, that is 0 at all times. Files are read to their end: of a process that ends meanwhile, bash takes
-# what is left for the next file's.
-SCAN = """\
-__other(){ __o="$__o$__p "; }
-__one(){ __l=;read -r __l <$1/stat||return;__p=$1;set -- ${__l##*) }
-case ${1:-?} in Z|X|x)[ ${18:-0} -gt 1 ]||return;;esac
-[ "${20:-$B}" -ge $B ]||{ __other;return;}
+# whether to end the launcher too. Reads with builtins only. Zombies keep their limits: skip them, unless they have
+# threads that live. What is older than the launcher or not of this command stays so ($__o), and is looked at once
+# only, since shells read byte by byte; until process ids are given out from the beginning again. A command may have
+# stopped its launcher, which must go on to report: SIGCONT. What may not be killed is a hit all the same: it is not
+# gone. su gives its child limits and a session of its own, so what is to be killed ($__ours) is looked for before
+# anything is: the children of what is in it are in it too. A process that lives for a millisecond is gone before a
+# scan gets to it, and its child is not in the list: so where new pids were given out meanwhile, the newest are
+# looked at again and again. The kernel tells the last one; where it does not, that is 0 at all times.
+SCAN = f"""\
+{STAT}
+__other(){{ __o="$__o$__p "; }}
+__one(){{ __stat $1||return;__p=$1;set -- ${{__l##*) }}
+case ${{1:-?}} in Z|X|x)[ ${{18:-0}} -gt 1 ]||return;;esac
+[ "${{20:-$B}}" -ge $B ]||{{ __other;return;}}
+case $__ours in *" $__p "*);;*" ${{2:-x}} "*)__ours="$__ours$__p " __more=1;;*)
 __v=;while read -r __a __b __c __soft __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&__v=$__soft;done <$__p/limits
 case $__v in $((M+1)));;$M)kill -CONT $__p;[ "$A" ]||return;;'')return;;
-*)[ "${4:-0}" = "$S" ]||{ [ $B = 0 ]||__other;return;};;esac
-kill -KILL $__p;__hit=1; }
-__ask(){ case $__o in *" $1 "*);;*)__one $1;;esac; }
-__newest(){ __was=$__new;__new=0;read -r __a __b __c __e __new <loadavg
-case $__new in ''|*[!0-9]*)__new=0;;esac;[ $__new -ge $__was ]||__o=' '; }
-__scan(){ __newest;__seen=$__new;for __p in [0-9]*;do __ask $__p;done
+*)[ "${{4:-0}}" = "$S" ]||{{ [ $B = 0 ]||[ "$__learn" ]||__other;return;}};;esac
+__ours="$__ours$__p " __more=1;;esac
+[ "$__learn" ]||{{ kill -KILL $__p;__hit=1;}}; }}
+__ask(){{ case $__o in *" $1 "*);;*)__one $1;;esac; }}
+__newest(){{ __was=$__new;__new=0;read -r __a __b __c __e __new <loadavg
+case $__new in ''|*[!0-9]*)__new=0;;esac;[ $__new -ge $__was ]||__o=' ' __ours=' '; }}
+__scan(){{ __newest;__seen=$__new;for __p in [0-9]*;do __ask $__p;done
 __newest;[ $__new = $__seen ]&&return;__turn=0;while [ $__turn -lt 20 ];do __turn=$((__turn+1))
 [ $__seen -le $__new ]&&[ $__seen -gt $((__new-8)) ]||__seen=$((__new-8))
-while [ $__seen -lt $__new ];do __seen=$((__seen+1));__ask $__seen;done;__newest;done; }
-__kill(){ cd /proc||return 4;read -r __u __e </proc/uptime;__end=$((${__u%.*}+$1));__z=0 __o=' ' __new=0
-while [ $__z -lt 10 ];do __hit=;__scan;[ "$__hit" ]&&__z=0||__z=$((__z+1))
-read -r __u __e </proc/uptime;[ ${__u%.*} -gt $__end ]&&return 4;done;return 3; }"""
+while [ $__seen -lt $__new ];do __seen=$((__seen+1));__ask $__seen;done;__newest;done; }}
+__gather(){{ __learn=1 __more=1 __turn=0;while [ "$__more" ]&&[ $__turn -lt 5 ];do __more= __turn=$((__turn+1))
+for __p in [0-9]*;do __ask $__p;done;done;__learn=;}}
+__kill(){{ cd /proc||return 4;read -r __u __e </proc/uptime;__end=$((${{__u%.*}}+$1));__z=0 __o=' ' __ours=' ' __new=0
+__gather;while [ $__z -lt 10 ];do __hit=;__scan;[ "$__hit" ]&&__z=0||__z=$((__z+1))
+read -r __u __e </proc/uptime;[ ${{__u%.*}} -gt $__end ]&&return 4;done;return 3; }}"""
 
 # A signal with a trap ends a wait before its process has ended.
 AWAIT = "__await(){ while wait $__w;__r=$?;[ $__r -gt 128 ]&&kill -0 $__w;do :;done;}"
@@ -170,12 +179,27 @@ def directory(command: Command) -> list[bytes]:
     ]
 
 
+_SHELLS_OWN = frozenset(
+    (
+        *("_", "UID", "EUID", "PPID", "GROUPS", "OPTIND", "SHELLOPTS", "RANDOM", "SRANDOM", "SECONDS", "LINENO"),
+        *("DIRSTACK", "FUNCNAME", "HISTCMD", "PIPESTATUS", "EPOCHSECONDS", "EPOCHREALTIME", "BASHOPTS", "BASHPID"),
+        *("BASH_ARGC", "BASH_ARGV", "BASH_ARGV0", "BASH_COMMAND", "BASH_LINENO", "BASH_SOURCE", "BASH_SUBSHELL"),
+        "BASH_VERSINFO",
+    )
+)
+"""Variables that some shell refuses to set, or does not pass on as they were set: ``env`` sets them."""
+
+
 def environment(command: Command) -> list[bytes]:
     """Write, statement by statement, how a shell takes the command's environment.
 
     Nothing of the launcher's may come after them but the execution: a variable may be called like one of its own.
     """
-    return [b"export %b=%b" % (name.encode(), quote(value)) for name, value in command.env.items()]
+    return [
+        b"export %b=%b" % (name.encode(), quote(value))
+        for name, value in command.env.items()
+        if name not in _SHELLS_OWN
+    ]
 
 
 def is_long(command: Command) -> bool:
@@ -194,7 +218,10 @@ def execution(command: Command) -> bytes:
         argv = (*command.shell, b'__s=$(cat <&9;echo .);exec 9<&-;eval "unset __s;${__s%.}"')
     words = b" ".join(quote(word) for word in argv)
     # dash runs "--" as a program, bash takes a name that begins with a dash as an option: only env is right.
-    via = b"env -- " if argv[0].startswith(b"-") else b""
+    own = b"".join(
+        b"%b=%b " % (name.encode(), quote(value)) for name, value in command.env.items() if name in _SHELLS_OWN
+    )
+    via = b"env -- " + own if own or argv[0].startswith(b"-") else b""
     return b'set -- %b;exec %b"$@"' % (words, via)
 
 
@@ -308,22 +335,22 @@ def hang_up_script(ticket: Ticket) -> bytes:
     there is no foreground left to be found. If the launcher has ended, nothing is done.
     """
     return (
-        b"{\n__s=;exec >/dev/null 2>&1;while read -r __x;do :;done;cd /proc||exit\n"
-        b"for __p in [0-9]*;do read -r __l <$__p/stat||continue;set -- ${__l##*) }\n"
+        b"{\n%b\n__s=;exec >/dev/null 2>&1;while read -r __x;do :;done;cd /proc||exit\n"
+        b"for __p in [0-9]*;do __stat $__p||continue;set -- ${__l##*) }\n"
         b'[ "$4" = $__p ]||continue;__g=$6 __v=\n'
         b'while read -r __a __b __c __soft __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&__v=$__soft;done <$__p/limits\n'
         b'[ "$__v" = %d ]&&{ __s=$__p;break;};done\n[ "$__s" ]||exit 0\n'
         b'[ "$__g" -gt 1 ]&&{ kill -HUP -$__g;kill -CONT -$__g;}\n'
-        b"for __p in [0-9]*;do read -r __l <$__p/stat||continue;set -- ${__l##*) }\n"
-        b'[ "$2" = $__s ]&&{ kill -HUP $__p;kill -CONT $__p;};done\n}\n' % ticket.mark
+        b"for __p in [0-9]*;do __stat $__p||continue;set -- ${__l##*) }\n"
+        b'[ "$2" = $__s ]&&{ kill -HUP $__p;kill -CONT $__p;};done\n}\n' % (STAT.encode(), ticket.mark)
     )
 
 
 def signal_script(ticket: Ticket, place: Place, number: int, report: Ticket) -> bytes:
     """Write the script that signals the command's own process, if that is still it (by mark or session)."""
     return (
-        b"{\nexec 3>&1 >/dev/null 2>&1 </dev/null\ncd /proc/%b&&{ read -r __l <stat;set -- ${__l##*) }\n"
+        b"{\n%b\nexec 3>&1 >/dev/null 2>&1 </dev/null\ncd /proc/%b&&{ __stat .;set -- ${__l##*) }\n"
         b'while read -r __a __b __c __v __e;do [ "$__a$__b$__c" = Maxfilelocks ]&&break;done <limits\n'
         b'[ "$__v" = %d ]||[ "$4" = %b ]&&kill -%d %b;}\nprintf "%%s" "%b:E0,0;" >&3\n}\n'
-        % (place.pid, ticket.mark + 1, place.session, number, place.pid, report.token)
+        % (STAT.encode(), place.pid, ticket.mark + 1, place.session, number, place.pid, report.token)
     )

@@ -25,6 +25,7 @@ from __future__ import annotations
 from sandboxkit.launcher import (
     AWAIT,
     SET_MARK,
+    STAT,
     TRAPS,
     WATCHDOG,
     Ticket,
@@ -53,6 +54,10 @@ MOST_SCRIPTS = 32
 
 # What the range of new process ids may hold before it is quicker to look at those that live.
 _MANY = 256
+
+# How often it is looked whether others came while the new ones were looked at. While they come it is not clean: a
+# chain of processes that each live for a moment is never met, but for the last one.
+_ROUNDS = 8
 
 # PF_EXITING in a process's flags: it runs no more, though it may still be seen, and its descriptors no longer. Or
 # PF_KTHREAD: where the host's processes are seen, so are the kernel's, which have none. Any other process that shows
@@ -111,7 +116,8 @@ __end(){{ __over $1;__look;__say "E$__s,${{__r:-0}},${{__v:-c}}";[ -z "$__v" ]||
 __raw(){{ [ $1 = 0 ]||__v=${{__v:-d}};__end $1;}}
 __fed(){{ IFS= read -r __x&&[ "$__x" = "$__t" ]||exit
 __look;__say R${{__v:-c}};[ -z "$__v" ]||exit;}}
-__ended(){{ __l=;read -r __l </proc/$1/stat||return 0;set -- ${{__l##*) }};__g=${{4:-}} __p=${{2:-0}} __b=${{20:-0}}
+{STAT}
+__ended(){{ __stat /proc/$1||return 0;set -- ${{__l##*) }};__g=${{4:-}} __p=${{2:-0}} __b=${{20:-0}}
 case ${{1:-Z}} in Z|X|x)[ ${{18:-0}} -le 1 ];return;;esac;[ $((${{7:-0}}&{_ENDED})) != 0 ];}}
 __held(){{ __ended $1&&return 1;[ "$__g" = "$__sid" ]&&return
 [ $__b -ge $__start ]||return 1
@@ -121,13 +127,15 @@ else [ -h $__a ];fi&&return;done
 [ "$__a" = "/proc/$1/fd/*" ]&&! __ended $1;}}
 __all(){{ for __x in /proc/[0-9]*;do __x=${{__x#/proc/}};[ $__x = $$ ]||{{ __held $__x ''&&return;}};done;return 1;}}
 __new(){{ __q=$__0 __i=0
-while [ $__i -lt 4 ];do __i=$((__i+1));{_LAST.format("__z")}
+if __lapped;then {_LAST.format("__q")};__all&&return;fi
+while [ $__i -lt {_ROUNDS} ];do __i=$((__i+1));{_LAST.format("__z")}
 [ $__z -ne $__q ]||return 1
-[ $__z -gt $__q ]&&[ $((__z-__q)) -le {_MANY} ]||{{ __all;return;}}
-while [ $__q -lt $__z ];do __q=$((__q+1));__held $__q "$__kin"&&return;done;done;return 1;}}
+if [ $__z -gt $__q ]&&[ $((__z-__q)) -le {_MANY} ]
+then while [ $__q -lt $__z ];do __q=$((__q+1));__held $__q "$__kin"&&return;done
+else __all&&return;__q=$__z;fi;done;return 0;}}
 __look(){{ [ "$__v" ]&&return
 [ -w /proc/self/fd/3 ]&&[ -w /proc/self/fd/4 ]||{{ __v=d;return;}}
-for __j in 1 2 3 4 5;do __v=;if [ "$__every" ]||__lapped;then __all;else __new;fi||return
+for __j in 1 2 3 4 5;do __v=;if [ "$__every" ];then __all;else __new;fi||return
 __v=d;done;}}
 __long(){{ __x=$(dd bs=$1 count=1 iflag=fullblock 2>/dev/null;echo .)&&eval "${{__x%.}}";}}
 while IFS= read -r __x;do eval "$__x";done

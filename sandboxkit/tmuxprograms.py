@@ -274,7 +274,7 @@ KILL = (
     + SCAN
     + f"""
 [ -z "$2" ]||[ "$2" = $id ]||die MISSING
-S=x B=0;[ -s pid ]&&read -r S B <pid
+S=x B=0;[ -s pid ]&&read -r S B <pid&&B=$((B>3000?B-3000:0))
 M=$m A=$3
 {{ __kill {KILL_SECONDS};}} >/dev/null 2>&1
 [ $? = 3 ]||die ALIVE

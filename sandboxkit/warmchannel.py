@@ -67,8 +67,14 @@ class WarmProcess(LaunchedProcess):
     _given: int = attrs.field(default=0, init=False)
     _killers: set[object] = attrs.field(factory=set, init=False, repr=False)
     """One for each kill script that may be at it: it would take the next command on the channel for this one."""
+    _users: set[object] = attrs.field(factory=set, init=False, repr=False)
+    """One for each thread or task that is at the channel."""
     _closing: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
-    """Held for ever by whoever closes it, so that the channel is given back once."""
+    """Held for ever by whoever closes it, so that the channel is given back once.
+
+    It is taken before the killers and users are looked at, and looked at after one has joined them: another thread
+    that comes late either sees that it is closed or is seen.
+    """
 
     def __attrs_post_init__(self) -> None:
         script = bytes(self.warm.ahead) + request(self.command, self.ticket, self.warm.scripts)
@@ -79,11 +85,16 @@ class WarmProcess(LaunchedProcess):
     async def exchange(
         self, outgoing: bytes | memoryview = b"", *, receive: bool = True, until: float | None = None
     ) -> Exchange:
-        if self._closing.locked():
-            return Exchange(closed=True)  # the channel may be another's by now
-        if outgoing and is_embedded(self.command):
-            return Exchange(sent=len(outgoing))  # it went with the request
-        return await super().exchange(outgoing, receive=receive, until=until)
+        user = object()
+        self._users.add(user)
+        try:
+            if self._closing.locked():
+                return Exchange(closed=True)  # the channel may be another's by now
+            if outgoing and is_embedded(self.command):
+                return Exchange(sent=len(outgoing))  # it went with the request
+            return await super().exchange(outgoing, receive=receive, until=until)
+        finally:
+            self._users.discard(user)
 
     def _account(self, sent: int) -> int:
         given = super()._account(sent)
@@ -96,6 +107,8 @@ class WarmProcess(LaunchedProcess):
         # Before it begins: meanwhile the command may end by itself, and be heard out by another task or thread.
         killer = object()
         self._killers.add(killer)
+        if self._closing.locked():
+            return GONE if self._report is not None else None
         code = await super()._kill_once(until)
         if code == GONE:
             self._killers.discard(killer)
@@ -116,7 +129,7 @@ class WarmProcess(LaunchedProcess):
 
     def _verdict(self) -> Verdict | None:
         """Say what is to become of the channel; ``None`` if its runner is still to say it."""
-        if self._report is None or self._end is None or self._interrupted or self._killers:
+        if self._report is None or self._end is None or self._interrupted or self._killers or self._users:
             return "spent"
         if is_fed(self.command):
             return None if self._given == self.command.stdin.length else "spent"

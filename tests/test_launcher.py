@@ -89,7 +89,8 @@ def test_a_kill_reports_while_others_come_and_go(host: HostShell, storm: bytes) 
 def test_what_was_no_part_of_the_command_may_be_one_later(host: HostShell, start: int, meanwhile: str) -> None:
     mark = Ticket().mark
     scan = f"__hit=;__scan;echo ${{__hit:-0}} >&3;read -r __x;{meanwhile}\n"
-    script = f"exec 3>&1 >/dev/null 2>&1;cd /proc;M={mark} S=x B={start} A= __o=' ' __new=0\n{SCAN}\n{scan}{scan}"
+    set_up = f"cd /proc;M={mark} S=x B={start} A= __o=' ' __ours=' ' __new=0 __learn="
+    script = f"exec 3>&1 >/dev/null 2>&1;{set_up}\n{SCAN}\n{scan}{scan}"
     argv = [*host.shell, "-c", script]
     with (
         subprocess.Popen(["sleep", "600"]) as process,
@@ -104,6 +105,17 @@ def test_what_was_no_part_of_the_command_may_be_one_later(host: HostShell, start
         finally:
             process.kill()
             scanner.kill()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x) Z\n1 2 3"])
+def test_a_process_with_a_newline_in_its_name_is_ended(box: Sandbox, tmp_path: Path, name: str) -> None:
+    number = str(60 + time.time_ns() % 10**9 / 10**9)
+    (tmp_path / name).symlink_to("/bin/sleep")
+    with box.spawn(["setsid", f"{tmp_path}/{name}", number]) as process:
+        while not alive(number):
+            process.wait(0.01)
+        assert process.kill() is True
+    assert alive(number) == []
 
 
 # The first thread ends, another one goes on: what is left looks like a zombie.
@@ -208,6 +220,8 @@ def test_a_stopped_launcher_is_continued_at_the_timeout(box: Sandbox) -> None:
         "(setsid sh -c 'sleep {0} & sleep {0}' &) ; sleep {0}",
         "trap '' TERM INT HUP; sleep {0}; sleep {0}",
         "env -i setsid sleep {0} & sleep {0}",
+        # As su does it, which waits for its child.
+        "(ulimit -S -x 7 2>/dev/null || ulimit -S -w 7; setsid sh -c 'sleep {0}; :'; :); :",
     ],
 )
 def test_a_timeout_ends_the_whole_tree(box: Sandbox, tree: str) -> None:
@@ -245,6 +259,13 @@ def test_a_shell_whose_channel_closes_ends(host: HostShell) -> None:
 
     run(open_and_drop())
     assert host.processes[-1].wait(timeout=10) != 0
+
+
+@pytest.mark.parametrize("name", ["UID", "EUID", "PPID", "GROUPS", "SHELLOPTS", "BASH_VERSINFO", "RANDOM", "OPTIND"])
+def test_a_variable_of_the_shells_own_is_what_was_given(box: Sandbox, name: str) -> None:
+    result = box.exec(["env"], env={name: "it's 7", "OTHER": "x"})
+    assert result.exit_code == 0
+    assert {f"{name}=it's 7", "OTHER=x"} <= set(result.text.splitlines())
 
 
 def test_a_variable_called_like_one_of_the_launchers_is_only_the_commands(box: Sandbox) -> None:

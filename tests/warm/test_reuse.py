@@ -73,6 +73,27 @@ def test_a_command_that_leaves_something_behind_is_the_channels_last(
         assert alive(number)
 
 
+def test_a_process_with_a_newline_in_its_name_is_left_behind_too(place: Stage, tmp_path: Path) -> None:
+    with ended_at_last(needle()) as number:
+        (tmp_path / "a\nb").symlink_to("/bin/sleep")
+        place.exec(f"setsid '{tmp_path}/a\nb' {number} & until grep -qs {number} /proc/$!/cmdline; do :; done")
+        check_clean(place)
+        check_opened(place, 2)
+        assert alive(number)
+
+
+HOPS = "hop() { [ -e {0} ] && { echo late; exit; }; (hop) & exit 0; }; (hop) & sleep 0.05"
+"""Starts a chain of processes that each live for a moment and hold the pipes, and say so when the file is there."""
+
+
+def test_a_chain_of_processes_that_hop_is_left_behind_too(place: Stage, tmp_path: Path) -> None:
+    for number in range(4):
+        there = tmp_path / str(number)
+        assert place.exec(HOPS.replace("{0}", str(there))).exit_code == 0
+        there.touch()
+        assert place.exec("sleep 0.2; echo mine").stdout == b"mine\n"
+
+
 MANY = "i=0; while [ $i -lt 400 ]; do (:); i=$((i+1)); done"
 """Starts more processes than a runner looks for one by one."""
 
