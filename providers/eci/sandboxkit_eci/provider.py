@@ -189,7 +189,9 @@ class EciProvider(ProviderBase):
     ) -> TerminalChannel:
         async def opening(argv: tuple[str, ...]) -> ByteTerminal:
             way = await self._way(sandbox_id, argv, tty=True, urgent=False, until=until)
-            return await streams.connect_terminal(self.world, way.uri, proxy=way.proxy, ca=way.ca, until=until)
+            return await streams.connect_terminal(
+                self.world, way.uri, proxy=way.proxy, ca=way.ca, until=until, ping_interval=self.ping_interval
+            )
 
         return await launch_terminal(self, opening, sandbox_id, command, size, until=until)
 
