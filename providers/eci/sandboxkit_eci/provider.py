@@ -132,6 +132,7 @@ class EciProvider(ProviderBase):
         cursor: str | None,
         until: float | None,
     ) -> Page:
+        marks.check_texts(labels)
         # The service takes a tag without a value to mean any value: those are compared here only.
         wanted = {**marks.OURS, **{name: value for name, value in labels.items() if value}}
         words = [word for word, status in describe.STATUSES.items() if status in statuses]
