@@ -134,7 +134,7 @@ class AsyncClient:
         for name, number in (("cpu", spec.cpu), ("memory_gib", spec.memory_gib)):
             # A whole number may be larger than any float.
             if number is not None and not (isinstance(number, int | float) and 0 < number <= sys.float_info.max):
-                raise InvalidSpec(f"{name} must be a positive number, not {number!r}")
+                raise InvalidSpec(f"{name} must be a positive number, at most {sys.float_info.max:g}, not {number!r}")
         for port in spec.ports:
             if not isinstance(port, int) or not 0 < port < 65536:
                 raise InvalidSpec(f"ports are numbers from 1 to 65535, not {port!r}")
