@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Mapping
@@ -88,6 +89,10 @@ class AsyncClient:
             "labels": labels, "ttl": ttl, "cwd": cwd, "user": user, "ports": ports, "network": network,
             "options": options,
         }  # fmt: skip
+        if spec is not None and not isinstance(spec, SandboxSpec):
+            raise InvalidSpec(
+                f"create takes a SandboxSpec or keywords, as in create(image='...'), not {type(spec).__name__}"
+            )
         made = attrs.evolve(spec or SandboxSpec(), **{k: v for k, v in given.items() if v is not None})
         if made.image is None and self.image is not None:
             made = attrs.evolve(made, image=self.image)
@@ -119,16 +124,22 @@ class AsyncClient:
         for name, text in (("image", spec.image), ("cwd", spec.cwd), ("user", spec.user)):
             if text is not None and (not isinstance(text, str) or not text or "\0" in text):
                 raise InvalidSpec(f"{name} is text and not empty, not {text!r}")
+        for name, value in spec.env.items():
+            if not isinstance(value, str):  # a command's own may be bytes; no backend takes such for a sandbox
+                raise InvalidSpec(f"the value of environment variable {name} must be str, not {type(value).__name__}")
         try:
             check_env(spec.env)
         except InvalidCommand as exc:
             raise InvalidSpec(str(exc)) from None
         for name, number in (("cpu", spec.cpu), ("memory_gib", spec.memory_gib)):
-            if number is not None and not (isinstance(number, int | float) and 0 < number < float("inf")):
-                raise InvalidSpec(f"{name} must be a positive number, not {number!r}")
+            # A whole number may be larger than any float.
+            if number is not None and not (isinstance(number, int | float) and 0 < number <= sys.float_info.max):
+                raise InvalidSpec(f"{name} must be a positive number, at most {sys.float_info.max:g}, not {number!r}")
         for port in spec.ports:
             if not isinstance(port, int) or not 0 < port < 65536:
                 raise InvalidSpec(f"ports are numbers from 1 to 65535, not {port!r}")
+        if spec.network is not None and not isinstance(spec.network, bool):
+            raise InvalidSpec(f"network is True, False or None (the provider's own way), not {spec.network!r}")
         refuse_own(_check_labels(spec.labels))
         wanted = {
             "image": spec.image is not None,
@@ -150,7 +161,7 @@ class AsyncClient:
 
     async def info(self, sandbox_id: str) -> SandboxInfo:
         """Ask the backend about one sandbox; ``SandboxNotFound``."""
-        if not isinstance(sandbox_id, str) or not sandbox_id or "\0" in sandbox_id:
+        if not _is_possible(sandbox_id):
             raise SandboxNotFound(f"no sandbox {sandbox_id!r}")
         world = self.provider.world
         until = world.now() + INFO_LIMIT
@@ -170,6 +181,8 @@ class AsyncClient:
 
     async def delete(self, sandbox_id: str) -> bool:
         """Delete a sandbox and wait until it is gone; ``False`` if there was nothing to delete (L5)."""
+        if not _is_possible(sandbox_id):
+            return False
         world = self.provider.world
         until = world.now() + CLEANUP_LIMIT
         await self.cool(sandbox_id)
@@ -247,6 +260,13 @@ class AsyncListing:
         self._items.extend(page.items)
         self._cursor = page.cursor
         self._last = page.cursor is None
+
+
+def _is_possible(sandbox_id: str) -> bool:
+    """Tell whether a text may be a sandbox's id; what is no text is not even one that is gone."""
+    if not isinstance(sandbox_id, str):
+        raise SandboxNotFound(f"no sandbox {sandbox_id!r}: an id is text, such as a sandbox's id attribute")
+    return bool(sandbox_id) and "\0" not in sandbox_id
 
 
 def _forsaken(info: SandboxInfo, now: float) -> bool:

@@ -107,9 +107,11 @@ def check_wait(timeout: float | None) -> float | None:
     """Check for how many seconds something is waited for: 0 and less only look, ``None`` is for ever."""
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not number or (isinstance(timeout, float) and math.isnan(timeout)):
         raise InvalidCommand(f"timeout must be seconds or None, not {timeout!r}")
-    return max(0.0, min(float(timeout), LONGEST_TIMEOUT))
+    # Compared before it is converted: a whole number may be larger than any float.
+    return float(max(0.0, min(timeout, LONGEST_TIMEOUT)))
 
 
 def check_size(size: TerminalSize | tuple[int, int]) -> TerminalSize:

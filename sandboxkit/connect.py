@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.plugins import make_provider
 from sandboxkit.provider import KeepsWarm, World
+from sandboxkit.texts import is_utf8
 
 if TYPE_CHECKING:
     from sandboxkit.client import AsyncClient
@@ -44,8 +45,8 @@ def _client(provider: str | None, world: World, options: dict[str, Any]) -> Asyn
     owner = options.pop("owner", None) or default_owner()
     image = options.pop("image", None)
     warm = _keeps_warm(options.pop("warm", None))
-    if not isinstance(owner, str) or (image is not None and not isinstance(image, str)):
-        raise InvalidSpec("owner and image are text")
+    if not all(isinstance(text, str) and is_utf8(text) for text in (owner, "" if image is None else image)):
+        raise InvalidSpec("owner and image are UTF-8 text")
     made = make_provider(provider, world, options)
     if isinstance(made, KeepsWarm):
         made.keep_warm(warm)

@@ -408,7 +408,8 @@ class ProviderBase(abc.ABC):
     channel_idle_timeout: float | None = None
     """Seconds after which the backend closes a channel on which nothing was said; ``None``: it does not.
 
-    Channels that are kept are looked at more often, by ``exchange``: that must say what keeps them, if it is time to.
+    Channels that are kept, and those of a terminal, are looked at more often, by ``exchange``: that must say what
+    keeps them, if it is time to.
     """
     _pools: Pools | None = None
 

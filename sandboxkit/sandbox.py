@@ -133,8 +133,9 @@ class AsyncSandbox:
             self._client.require("pty")
             size = check_size(terminal)
             kind = Stdin(kind="raw")
-            env = {"TERM": DEFAULT_TERM, **(env or {})}
         checked = self._command(command, kind, cwd, env, user, shell, timeout)
+        if size is not None:
+            checked = attrs.evolve(checked, env={"TERM": DEFAULT_TERM.encode(), **checked.env})
         budget = check_budget(max_output)
         return Opening(start(self._client.provider, self.id, checked, max_output=budget, size=size))
 

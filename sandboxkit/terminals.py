@@ -10,8 +10,11 @@ watcher stands beside it, whose input ends then, and the watcher hangs up.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 import attrs
 
@@ -35,6 +38,9 @@ from sandboxkit.retry import retrying
 FILL_LIMIT = 0.5
 """Seconds in which the process of a start that was interrupted is told that no script comes."""
 
+KEEPING = 1 / 3
+"""Of the time after which a backend closes a silent channel, how much passes between turns that keep it."""
+
 Opening = Callable[[tuple[str, ...]], Awaitable[ByteTerminal]]
 """What opens a channel to an argv on a new terminal."""
 
@@ -46,9 +52,13 @@ class LaunchedTerminal(LaunchedProcess):
     terminal: ByteTerminal = attrs.field(kw_only=True)
     size: TerminalSize = attrs.field(kw_only=True)
     watcher: ByteChannel = attrs.field(kw_only=True)
+    _let_go: bool = attrs.field(default=False, init=False)
+    _call_off: Callable[[], object] | None = attrs.field(default=None, init=False, repr=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._set_up(terminal_frame(command_script(self.command, self.ticket, self.size)), (STDOUT,))
+        self._come_back()
 
     async def send_script(self, *, until: float | None) -> None:
         """Send the whole script, and see the command start: what is sent before that would be typed too early."""
@@ -71,10 +81,38 @@ class LaunchedTerminal(LaunchedProcess):
             await self.terminal.resize(size, until=until)
 
     async def close(self) -> None:
+        with self._lock:
+            self._let_go = True
+            if self._call_off is not None:
+                self._call_off()
         try:
             await super().close()
         finally:
             await self.watcher.close()
+
+    async def keep(self) -> None:
+        """Give both channels a turn, in which they say what keeps them, and come back."""
+        for channel in (self.watcher, self.terminal):
+            # Whoever follows the command is told what is wrong with a channel.
+            with suppress(SandboxError):
+                await channel.exchange(receive=False, until=self.provider.world.now())
+        self._come_back()
+
+    def _come_back(self) -> None:
+        limit = self.provider.channel_idle_timeout
+        with self._lock:
+            if limit is not None and not self._let_go:
+                self._call_off = self.provider.world.later(limit * KEEPING, _again(weakref.ref(self)))
+
+
+def _again(process: weakref.ref[LaunchedTerminal]) -> Callable[[], Coroutine[Any, Any, None]]:
+    # One that was dropped without being closed is not kept, and its sockets' warnings are not lost.
+    async def keep() -> None:
+        alive = process()
+        if alive is not None:
+            await alive.keep()
+
+    return keep
 
 
 async def launch_terminal(

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from sandboxkit.capabilities import NAMES
 from sandboxkit.client import AsyncClient, fingerprint
-from sandboxkit.errors import InvalidRequest, InvalidSpec, ProviderUnavailable, SandboxNotFound, Unsupported
+from sandboxkit.errors import (
+    InvalidCommand,
+    InvalidRequest,
+    InvalidSpec,
+    ProviderUnavailable,
+    SandboxNotFound,
+    Unsupported,
+)
 from sandboxkit.model import Capability, CreateRequest, Page, SandboxInfo, SandboxSpec, Status
 from sandboxkit.provider import ByteChannel, ProviderBase
 from sandboxkit.sync import Client
@@ -113,6 +121,13 @@ def client(provider: Scripted) -> Client:
         {"cwd": b"/"},
         {"user": 1000},
         {"user": "a\0b"},
+        {"network": "off"},
+        {"network": 0},
+        {"network": 1},
+        {"env": {"A": b"x"}},
+        {"env": {"A": PurePosixPath("/x")}},
+        {"cpu": 10**400},
+        {"memory_gib": 10**400},
         {"idempotency_key": ""},
         {"idempotency_key": "a b"},
         {"idempotency_key": "x" * 129},
@@ -123,6 +138,20 @@ def test_a_wrong_specification_is_refused_before_anything_is_sent(given: dict[st
     with pytest.raises(InvalidSpec):
         client(provider).create(**given)
     assert provider.calls == []
+
+
+def test_an_image_that_is_given_without_its_name_is_refused_with_the_right_form() -> None:
+    provider = Scripted()
+    wrong: Any = "python:3.12"
+    with pytest.raises(InvalidSpec, match=r"create\(image='\.\.\.'\)"):
+        client(provider).create(wrong)
+    assert provider.calls == []
+
+
+def test_a_variable_that_is_no_text_is_named_and_not_shown() -> None:
+    with pytest.raises(InvalidSpec, match="environment variable A must be str, not bytes") as caught:
+        client(Scripted()).create(env={"A": b"s3cret"})  # type: ignore[dict-item]
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +265,30 @@ def test_gc_takes_what_is_expired_failed_or_half_made_and_only_its_owners() -> N
     assert provider.calls.count("delete") == 4
 
 
+@pytest.mark.parametrize("env", ["A=B", 5, [("A", "B")]])
+def test_an_environment_that_is_no_mapping_is_refused_on_a_terminal_too(env: Any) -> None:
+    box = client(Scripted(info("a"))).get("a")
+    for terminal in (None, (3, 4)):
+        with pytest.raises(InvalidCommand, match="env is a mapping"):
+            box.spawn("true", env=env, terminal=terminal)
+
+
 @pytest.mark.parametrize("odd", ["", "a\0b", None, 7])
 def test_an_impossible_id_is_not_found(odd: Any) -> None:
     with pytest.raises(SandboxNotFound):
         client(Scripted()).get(odd)
+
+
+@pytest.mark.parametrize("odd", [None, 7, b"x"])
+def test_what_is_no_id_is_not_taken_for_a_sandbox_that_is_gone(odd: Any) -> None:
+    provider = Scripted()
+    with pytest.raises(SandboxNotFound, match="an id is text"):
+        client(provider).delete(odd)
+    assert provider.calls == []
+
+
+@pytest.mark.parametrize("odd", ["", "a\0b"])
+def test_there_is_nothing_to_delete_under_an_impossible_id(odd: str) -> None:
+    provider = Scripted()
+    assert client(provider).delete(odd) is False
+    assert provider.calls == []

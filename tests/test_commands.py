@@ -46,6 +46,7 @@ def test_a_string_is_for_the_shell_and_may_be_of_any_length() -> None:
         {"command": ["x"], "timeout": -1},
         {"command": ["x"], "timeout": float("inf")},
         {"command": ["x"], "timeout": float("nan")},
+        {"command": ["x"], "timeout": 10**400},
         {"command": ["x"], "timeout": True},
         {"command": ["x"], "timeout": "3"},
         {"command": "x", "shell": "sh -c"},
@@ -70,7 +71,8 @@ def test_a_wait_that_cannot_be_right_is_refused(timeout: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("timeout", "seconds"), [(None, None), (0, 0.0), (-3, 0.0), (1.5, 1.5), (float("inf"), LONGEST_TIMEOUT)]
+    ("timeout", "seconds"),
+    [(None, None), (0, 0.0), (-3, 0.0), (1.5, 1.5), (float("inf"), LONGEST_TIMEOUT), (10**400, LONGEST_TIMEOUT)],
 )
 def test_a_wait_may_be_no_more_than_a_look_or_last_for_ever(timeout: Any, seconds: float | None) -> None:
     assert check_wait(timeout) == seconds

@@ -79,3 +79,6 @@ def test_connecting_to_one_provider_imports_no_other() -> None:
 def test_unknown_connect_options_are_named() -> None:
     with pytest.raises(InvalidSpec, match="colour"):
         sandboxkit.connect("local", colour="red")
+    for odd in (5, b"me", "\udcff"):
+        with pytest.raises(InvalidSpec, match="owner and image are"):
+            sandboxkit.connect("local", owner=odd)

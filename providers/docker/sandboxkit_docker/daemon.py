@@ -66,7 +66,9 @@ def _client(options: ConnectOptions) -> APIClient:
         client = APIClient(
             version="1.41", timeout=int(options.timeout) or 1, max_pool_size=IDLE_CONNECTIONS, **arguments
         )
-    except docker.errors.DockerException as exc:
+    except InvalidSpec:
+        raise
+    except (docker.errors.DockerException, ValueError) as exc:  # the latter of a port that is none
         raise InvalidSpec(f"these docker connect options do not work: {exc}") from exc
     if client.base_url.startswith(("http://", "https://")):
         client.mount(client.base_url, HTTPAdapter(pool_maxsize=IDLE_CONNECTIONS))

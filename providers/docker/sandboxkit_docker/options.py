@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import attrs
 
+from sandboxkit.commands import LONGEST_TIMEOUT
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.kinds import check_kinds, mapping, words
+from sandboxkit.texts import is_utf8
 
 DEFAULT_PIDS = 512
 """Processes that a sandbox may have unless told otherwise; the keep-alive takes up to four."""
@@ -41,8 +43,10 @@ def connect_options(options: Mapping[str, Any]) -> ConnectOptions:
     made = ConnectOptions(**options)
     if made.base_url is not None and not isinstance(made.base_url, str):
         raise InvalidSpec(f"base_url must be text like 'unix:///var/run/docker.sock', not {made.base_url!r}")
-    if not _is_number(made.timeout) or not 0 < made.timeout < float("inf"):
-        raise InvalidSpec(f"timeout must be a positive number of seconds, not {made.timeout!r}")
+    if not _is_number(made.timeout) or not 0 < made.timeout <= LONGEST_TIMEOUT:
+        raise InvalidSpec(
+            f"timeout must be a positive number of seconds, at most {LONGEST_TIMEOUT:g}, not {made.timeout!r}"
+        )
     if made.base_url is None and (made.tls_ca or made.tls_cert or made.tls_key):
         raise InvalidSpec("tls_ca, tls_cert and tls_key need base_url, like 'tcp://host:2376'")
     if bool(made.tls_cert) != bool(made.tls_key):
@@ -116,4 +120,18 @@ def docker_options(options: Any) -> DockerOptions:
     for path in (*options.tmpfs, *(inner.split(":")[0] for inner in options.volumes.values())):
         if not path.startswith("/"):
             raise InvalidSpec(f"{path!r} is not an absolute path inside the sandbox")
+    for name, value in attrs.asdict(options).items():
+        if not all(map(is_utf8, _texts(value))):
+            raise InvalidSpec(f"{name} is not UTF-8 text, and the daemon takes no other")
     return options
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from _texts(pair)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _texts(item)

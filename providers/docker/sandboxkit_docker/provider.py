@@ -9,11 +9,19 @@ from collections.abc import Collection, Mapping
 
 from sandboxkit import bookkeeping as books
 from sandboxkit.connection import TryLater
-from sandboxkit.errors import DeadlineExceeded, ProviderError, SandboxError, SandboxNotFound, SandboxNotRunning
+from sandboxkit.errors import (
+    DeadlineExceeded,
+    InvalidSpec,
+    ProviderError,
+    SandboxError,
+    SandboxNotFound,
+    SandboxNotRunning,
+)
 from sandboxkit.launcher import NO_SCRIPT
 from sandboxkit.model import Capability, Command, CreateRequest, Page, SandboxInfo, Status, TerminalSize
 from sandboxkit.provider import ByteChannel, ProviderBase, TerminalChannel, World
 from sandboxkit.terminals import launch_terminal
+from sandboxkit.texts import is_utf8
 from sandboxkit_docker import describe
 from sandboxkit_docker import labels as marks
 from sandboxkit_docker.channel import DockerChannel
@@ -125,6 +133,8 @@ class DockerProvider(ProviderBase):
         return await self.world.call(self._list, labels, frozenset(statuses), until, until=until)
 
     def _list(self, labels: Mapping[str, str], statuses: frozenset[Status], until: float | None) -> Page:
+        if not all(is_utf8(text) for pair in labels.items() for text in pair):
+            raise InvalidSpec("labels are not UTF-8 text, and the daemon takes no other")
         # The daemon takes a label with "=" in its name for another one: those are compared here only.
         wanted = [books.OWNER, *(f"{name}={value}" for name, value in labels.items() if "=" not in name)]
         filters = {"label": wanted}

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandboxkit import bookkeeping as books
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest, SandboxSpec
+from sandboxkit.texts import is_utf8
 from sandboxkit_docker import keepalive
 from sandboxkit_docker.labels import CPU, CREATED_AT, MEMORY, NAMES
 from sandboxkit_docker.options import DockerOptions, docker_options
 
 GIB = 1 << 30
+
+NANO = 1e9
+"""What the daemon counts in a core."""
+
+LARGEST = 1 << 63
+"""The daemon's whole numbers are below this."""
 
 # All that root in a container needs to install packages and to manage files, users and processes. Docker's own
 # default has six more, which ordinary work does without: AUDIT_WRITE, MKNOD (device nodes), NET_RAW (forged packets;
@@ -73,19 +80,30 @@ def check(spec: SandboxSpec) -> None:
         raise InvalidSpec(f"docker needs at least 6 MiB of memory, not memory_gib={spec.memory_gib:g}")
     if spec.cpu is not None and spec.cpu < 0.01:
         raise InvalidSpec(f"docker needs at least a hundredth of a core, not cpu={spec.cpu:g}")
-    texts = (
-        *(spec.command or ()),
-        *spec.env.values(),
-        *spec.labels,
-        *spec.labels.values(),
-        spec.user or "",
-        spec.cwd or "",
-    )
-    if any("\0" in text for text in texts):
-        raise InvalidSpec("command, env, labels, user and cwd cannot hold a NUL byte")
+    if spec.memory_gib is not None and spec.memory_gib * GIB >= LARGEST:
+        raise InvalidSpec(f"memory_gib={spec.memory_gib:g} is more than the daemon can be told")
+    if spec.cpu is not None and spec.cpu * NANO >= LARGEST:
+        raise InvalidSpec(f"cpu={spec.cpu:g} is more than the daemon can be told")
+    _check_texts(spec)
     if spec.command and spec.command[0].startswith("-"):
         # The shell that starts it would take the name for an option.
         raise InvalidSpec(f"a command's program cannot begin with a dash: {spec.command[0]!r}")
+
+
+def _check_texts(spec: SandboxSpec) -> None:
+    fields: Mapping[str, Sequence[str]] = {
+        "command": spec.command or (),
+        "env": (*spec.env, *spec.env.values()),
+        "labels": (*spec.labels, *spec.labels.values()),
+        "user": (spec.user or "",),
+        "cwd": (spec.cwd or "",),
+    }
+    for name, texts in fields.items():
+        if any("\0" in text for text in texts):
+            raise InvalidSpec(f"{name} cannot hold a NUL byte")
+        # The daemon would put U+FFFD in its place and say nothing.
+        if not all(map(is_utf8, texts)):
+            raise InvalidSpec(f"{name} is not UTF-8 text, and the daemon takes no other")
 
 
 def _labels(request: CreateRequest, attempt: str, now: float) -> dict[str, str]:
@@ -122,7 +140,7 @@ def _host_config(spec: SandboxSpec, options: DockerOptions) -> dict[str, Any]:
     if options.pids is not None:
         host["PidsLimit"] = options.pids
     if spec.cpu is not None:
-        host["NanoCpus"] = round(spec.cpu * 1e9)
+        host["NanoCpus"] = round(spec.cpu * NANO)
     if spec.memory_gib is not None:
         # MemorySwap is memory and swap together: equal means no swap beyond the limit.
         host["Memory"] = host["MemorySwap"] = round(spec.memory_gib * GIB)

@@ -14,7 +14,7 @@ from sandboxkit_docker.daemon import Daemon
 
 import sandboxkit
 from sandboxkit import bookkeeping as books
-from sandboxkit.errors import SandboxNotFound, SandboxNotRunning
+from sandboxkit.errors import InvalidSpec, SandboxNotFound, SandboxNotRunning
 from sandboxkit.model import Status
 from sandboxkit.sync import Client, Sandbox
 
@@ -96,6 +96,9 @@ def test_a_list_filters_by_labels_and_status(client: Client, owner: str) -> None
         assert ids(labels={"a": "1", "b=c": "2"}) == [one.id]
         assert ids(labels={"e": ""}) == [one.id]
         assert ids(labels={"a": "2"}) == []
+        for odd in ({"a": "\udcff"}, {"\udcff": "1"}, {"b=\udcff": "2"}):
+            with pytest.raises(InvalidSpec, match="UTF-8"):
+                ids(labels=odd)
         assert one.id in ids(status=Status.RUNNING)
         assert one.id not in ids(status=(Status.STOPPED, Status.PAUSED))
 

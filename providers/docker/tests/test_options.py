@@ -23,11 +23,16 @@ from .conftest import USUAL
         ({"base_ulr": "x"}, "no connect option 'base_ulr'.*base_url"),
         ({"timeout": 0}, "positive"),
         ({"timeout": "60"}, "positive"),
+        ({"timeout": 10**400}, "positive"),
+        ({"timeout": 1e300}, "positive"),
         ({"base_url": 5}, "must be text"),
         ({"tls_ca": "x"}, "need base_url"),
         ({"base_url": "tcp://x:1", "tls_cert": "x"}, "belong together"),
         ({"base_url": "ssh://host"}, "ssh -L"),
         ({"base_url": "gopher://x"}, "do not work"),
+        ({"base_url": "tcp://h:port"}, "do not work"),
+        ({"base_url": "tcp://[::1"}, "do not work"),
+        ({"base_url": "tcp://h:99999"}, "do not work"),
         ({"base_url": "tcp://x:1", "tls_cert": "/nonexistent", "tls_key": "/nonexistent"}, "do not work"),
     ],
 )
@@ -46,6 +51,13 @@ def test_the_environment_names_the_daemon(monkeypatch: pytest.MonkeyPatch) -> No
     answer = plugins.probe("docker")
     assert not answer.works
     assert "/nonexistent/env.sock" in answer.reason
+
+
+def test_an_address_of_the_environment_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("tcp://[::1", "tcp://h:port"):
+        monkeypatch.setenv("DOCKER_HOST", address)
+        with pytest.raises(InvalidSpec, match="do not work"):
+            sandboxkit.connect("docker")
 
 
 def test_connecting_asks_the_daemon_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

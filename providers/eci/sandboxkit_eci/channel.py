@@ -49,7 +49,7 @@ class ExecChannel:
     """See :class:`sandboxkit.provider.ByteChannel`. One task or thread may send while another receives.
 
     In the blocking world nothing pings while nobody calls ``exchange``: a silent process that is left alone for a
-    minute may find its channel closed by ECI. Channels that are kept are looked at in time.
+    minute may find its channel closed by ECI. Channels that are kept, and terminals, are given a turn in time.
     """
 
     _world: World = attrs.field(repr=False)

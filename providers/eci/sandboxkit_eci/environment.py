@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -41,13 +42,15 @@ class Source:
     prefix: str
     values: Mapping[str, str] = attrs.field(repr=False)
     where: str
+    problem: str = ""
+    """What is to be said if something is missing: it may be there, and could not be read."""
 
     def get(self, name: str) -> str | None:
         """Give a value; what is set to nothing is not set."""
         return self.values.get(self.prefix + name) or None
 
 
-def sources(environ: Mapping[str, str], env_file: str | Path | None, directory: Path) -> list[Source]:
+def sources(environ: Mapping[str, str], env_file: str | os.PathLike[str] | None, directory: Path) -> list[Source]:
     """Give where settings come from, the first to ask first: the environment, then the file.
 
     Without ``env_file`` it is the ``.env`` nearest to ``directory``, upwards, if there is one. An address in a file
@@ -57,7 +60,13 @@ def sources(environ: Mapping[str, str], env_file: str | Path | None, directory: 
     path = _find(directory) if env_file is None else Path(env_file)
     if path is None:
         return found
-    values = _read(path, asked=env_file is not None)
+    try:
+        values = _read(path, asked=env_file is not None)
+    except UnicodeDecodeError:
+        problem = f"{str(path)!r} is not UTF-8 text, so its settings were not read; save it as UTF-8"
+        if env_file is not None:
+            raise InvalidSpec(f"env_file: {problem}") from None
+        return [*found, Source(OWN, {}, str(path), problem if _is_ours(path) else "")]
     for name in _ADDRESSES:
         value = values.get(OWN + name)
         if value and not _is_trusted(value):
@@ -89,11 +98,17 @@ def _read(path: Path, *, asked: bool) -> dict[str, str]:
     try:
         # Without interpolation, which would read the environment's own values into these.
         every = dotenv_values(path, interpolate=False)
-    except (OSError, UnicodeDecodeError) as exc:
+    except OSError as exc:
         if asked:
             raise InvalidSpec(f"env_file: {str(path)!r} cannot be read: {type(exc).__name__}") from None
         return {}  # a file of someone else's that happens to lie above
     return {name: value for name in _known() if (value := every.get(name))}
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether a file that cannot be decoded has settings of ours, in whatever encoding."""
+    plain = path.read_bytes().replace(b"\0", b"")  # UTF-16 and UTF-32 have ASCII between zeros
+    return any(prefix.encode() in plain for prefix in NAMES)
 
 
 def _known() -> Iterator[str]:

@@ -132,6 +132,7 @@ class EciProvider(ProviderBase):
         cursor: str | None,
         until: float | None,
     ) -> Page:
+        marks.check_texts(labels)
         # The service takes a tag without a value to mean any value: those are compared here only.
         wanted = {**marks.OURS, **{name: value for name, value in labels.items() if value}}
         words = [word for word, status in describe.STATUSES.items() if status in statuses]
@@ -189,7 +190,9 @@ class EciProvider(ProviderBase):
     ) -> TerminalChannel:
         async def opening(argv: tuple[str, ...]) -> ByteTerminal:
             way = await self._way(sandbox_id, argv, tty=True, urgent=False, until=until)
-            return await streams.connect_terminal(self.world, way.uri, proxy=way.proxy, ca=way.ca, until=until)
+            return await streams.connect_terminal(
+                self.world, way.uri, proxy=way.proxy, ca=way.ca, until=until, ping_interval=self.ping_interval
+            )
 
         return await launch_terminal(self, opening, sandbox_id, command, size, until=until)
 

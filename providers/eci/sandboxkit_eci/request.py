@@ -11,11 +11,11 @@ from typing import Any
 from sandboxkit.bookkeeping import digest
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest, SandboxSpec
+from sandboxkit.texts import is_utf8
 from sandboxkit_eci import extras, keepalive
 from sandboxkit_eci.options import ConfigFiles, EciOptions, Mount, NfsVolume
 from sandboxkit_eci.sizes import sized
 from sandboxkit_eci.tags import tags_of
-from sandboxkit_eci.texts import is_utf8
 
 LONGEST_NAME = 128
 LONGEST_VALUE = 256

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from sandboxkit.commands import LONGEST_TIMEOUT
 from sandboxkit.errors import InvalidSpec
 from sandboxkit_eci.addresses import Endpoint, check_proxy, check_region, endpoint_of, parse_endpoint
 from sandboxkit_eci.environment import ALIBABA, OWN, Source, sources
@@ -80,7 +81,10 @@ def connect_options(
     for name in given:
         if name not in KNOWN:
             raise InvalidSpec(f"no connect option {name!r} for eci (known: {', '.join(KNOWN)}, image, owner)")
-    places = sources(os.environ if environ is None else environ, given.get("env_file"), directory or Path.cwd())
+    env_file = given.get("env_file")
+    if env_file is not None and not isinstance(env_file, str | os.PathLike):
+        raise InvalidSpec(f"env_file is a path as text or a pathlib.Path, not {type(env_file).__name__}")
+    places = sources(os.environ if environ is None else environ, env_file, directory or Path.cwd())
     region = check_region(_required("region_id", "REGION_ID", given, places))
     return ConnectOptions(
         region_id=region,
@@ -107,6 +111,7 @@ def _text(name: str, variable: str, given: Mapping[str, Any], places: list[Sourc
 def _required(name: str, variable: str, given: Mapping[str, Any], places: list[Source]) -> str:
     value = _text(name, variable, given, places)
     if value is None:
+        _check_read(places)
         raise InvalidSpec(
             f"{name} is missing: connect('eci', {name}=...), or {OWN}{variable} or {ALIBABA}{variable} "
             "in the environment or in a .env file"
@@ -134,7 +139,15 @@ def _credentials(given: Mapping[str, Any], places: list[Source]) -> Credentials 
             if found[name] and not found[name].isprintable():
                 raise InvalidSpec(f"{name} in {where} holds characters that no key has; was it cut or pasted wrong?")
         return Credentials(**found)
+    _check_read(places)
     return None
+
+
+def _check_read(places: list[Source]) -> None:
+    """Say of a file that it could not be read, where something is missing that it may hold."""
+    for place in places:
+        if place.problem:
+            raise InvalidSpec(place.problem)
 
 
 def _endpoint(region: str, given: Mapping[str, Any], places: list[Source]) -> Endpoint:
@@ -158,8 +171,8 @@ def _timeout(given: Mapping[str, Any], places: list[Source]) -> float:
                     raise InvalidSpec(f"{OWN}TIMEOUT_MS in {place.where} is a number of milliseconds")
                 return int(text) / 1000
         return DEFAULT_TIMEOUT
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InvalidSpec(f"timeout is a positive number of seconds, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_TIMEOUT:
+        raise InvalidSpec(f"timeout is a positive number of seconds, at most {LONGEST_TIMEOUT:g}, not {value!r}")
     return float(value)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from sandboxkit.bookkeeping import CURRENT, EXPIRES_AT, KEY, OWNER, PREFIX, VERSION, entries, refuse_own
 from sandboxkit.errors import InvalidSpec
 from sandboxkit.model import CreateRequest
+from sandboxkit.texts import is_utf8
 from sandboxkit_eci.options import DEFAULT_CONTAINER
-from sandboxkit_eci.texts import is_utf8
 
 CONTAINER = PREFIX + "container"
 
@@ -45,12 +45,18 @@ def tags_of(request: CreateRequest, attempt: str, container: str = DEFAULT_CONTA
     return {**own, **request.spec.labels}
 
 
-def check_labels(labels: Mapping[str, str]) -> None:
-    """Refuse labels that are sandboxkit's own, or that the service does not take."""
-    refuse_own(labels)
+def check_texts(labels: Mapping[str, str]) -> None:
+    """Refuse labels that cannot be sent."""
     for name, value in labels.items():
         if not (is_utf8(name) and is_utf8(value)):
             raise InvalidSpec(f"label {name[:LONGEST_KEY]!r}: labels are UTF-8 text")
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Refuse labels that are sandboxkit's own, or that the service does not take."""
+    refuse_own(labels)
+    check_texts(labels)
+    for name, value in labels.items():
         if len(name) > LONGEST_KEY or len(value) > LONGEST_VALUE:
             raise InvalidSpec(
                 f"label {name[:LONGEST_KEY]!r}: ECI takes names up to {LONGEST_KEY} and values up to "

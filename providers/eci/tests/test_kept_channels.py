@@ -72,6 +72,51 @@ def test_an_asyncio_client_that_does_nothing_keeps_its_channel() -> None:
         assert helpers() <= others
 
 
+def test_a_blocking_terminal_that_is_listened_to_is_not_hung_up() -> None:
+    script = 'trap "exit 3" HUP; while :; do echo x; sleep 0.2; done'
+    others = helpers()
+    with emulator("local", quirks={"idle-close": IDLE_CLOSE}) as eci:
+        with (
+            sandboxkit.connect("eci", **options(eci)) as client,
+            client.create() as box,
+            box.spawn(script, terminal=(10, 60)) as process,
+        ):
+            assert process.wait(timeout=3 * IDLE_CLOSE) is None
+            process.write(b"\x03")
+            assert process.wait(timeout=60) == 130
+        for thread in helpers() - others:
+            thread.join(timeout=10)
+        assert helpers() <= others
+
+
+def test_a_blocking_terminal_that_is_left_alone_is_not_hung_up() -> None:
+    with (
+        emulator("local", quirks={"idle-close": IDLE_CLOSE}) as eci,
+        sandboxkit.connect("eci", **options(eci)) as client,
+        client.create() as box,
+        box.spawn(["head", "-n", "1"], terminal=(10, 60)) as process,
+    ):
+        time.sleep(2 * IDLE_CLOSE)
+        process.write(b"still there\n")
+        assert process.wait(timeout=60) == 0
+        assert b"".join(chunk.data for chunk in process).count(b"still there") == 2
+
+
+def test_an_asyncio_terminal_that_is_left_alone_is_not_hung_up() -> None:
+    async def use(eci: Emulator) -> None:
+        async with (
+            sandboxkit.connect_async("eci", **options(eci)) as client,
+            client.create() as box,
+            box.spawn(["head", "-n", "1"], terminal=(10, 60)) as process,
+        ):
+            await asyncio.sleep(2 * IDLE_CLOSE)
+            await process.write(b"still there\n")
+            assert await process.wait(timeout=60) == 0
+
+    with emulator("local", quirks={"idle-close": IDLE_CLOSE}) as eci:
+        asyncio.run(use(eci))
+
+
 def test_a_blocking_client_that_does_nothing_lets_go_of_its_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "IDLE_LIMIT", 0.5)
     others = helpers()

@@ -37,6 +37,15 @@ def test_forty_one_are_listed_in_three_calls(eci: Emulator) -> None:
         assert asked(eci, GROUPS)[0] - before == 1
 
 
+def test_labels_that_cannot_be_sent_are_refused_before_anything_is_asked(eci: Emulator) -> None:
+    with connect(eci) as client:
+        before = dict(eci.requests)
+        for odd in ({"a": "\udcff"}, {"\udcff": ""}):
+            with pytest.raises(sandboxkit.InvalidSpec, match="UTF-8"):
+                list(client.list(labels=odd))
+        assert dict(eci.requests) == before
+
+
 def test_what_waits_at_once_shares_its_looks(eci: Emulator) -> None:
     async def many() -> None:
         async with sandboxkit.connect_async("eci", **eci.options, image="busybox:1") as client:

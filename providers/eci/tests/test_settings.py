@@ -71,6 +71,32 @@ def test_a_named_file_is_read_in_place_of_the_nearest(tmp_path: Path) -> None:
         settings({**GIVEN, "env_file": str(tmp_path / "missing")}, {}, tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_that_is_not_utf8_is_said_where_its_settings_are_missed(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text("# für uns\nECI_SANDBOX_REGION_ID=cn-file\nECI_SANDBOX_ACCESS_KEY_ID=a\n", encoding=encoding)
+    said = rf"{path}.* not UTF-8"
+    with pytest.raises(sandboxkit.InvalidSpec, match=said):
+        settings({}, {}, tmp_path)
+    with pytest.raises(sandboxkit.InvalidSpec, match=said):  # not another's keys
+        settings({}, own(REGION_ID="cn-own"), tmp_path)
+    assert settings(GIVEN, {}, tmp_path).region_id == "cn-hangzhou"
+    with pytest.raises(sandboxkit.InvalidSpec, match=rf"env_file.*{said}"):
+        settings({**GIVEN, "env_file": path}, {}, tmp_path)
+
+
+def test_a_file_of_someone_elses_that_is_not_utf8_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"NAME=J\xf6rg\n")
+    assert settings({"region_id": "cn-hangzhou"}, {}, tmp_path).credentials is None
+
+
+def test_values_of_a_file_are_taken_literally(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BASE=x\nECI_SANDBOX_ACCESS_KEY_ID=a\nECI_SANDBOX_ACCESS_KEY_SECRET=${BASE}\n")
+    found = settings({"region_id": "cn-hangzhou"}, {}, tmp_path).credentials
+    assert found is not None
+    assert found.access_key_secret == "${BASE}"
+
+
 def test_a_key_and_its_secret_come_from_one_place(tmp_path: Path) -> None:
     environ = {**own(ACCESS_KEY_ID="LTAIown"), **alibaba(ACCESS_KEY_ID="x", ACCESS_KEY_SECRET="of-another")}
     with pytest.raises(sandboxkit.InvalidSpec, match="ECI_SANDBOX_ACCESS_KEY_SECRET is missing in the environment"):
@@ -106,6 +132,10 @@ def test_a_missing_region_is_named(tmp_path: Path) -> None:
         {"timeout": 0},
         {"timeout": "30"},
         {"timeout": float("inf")},
+        {"timeout": 1e300},
+        {"timeout": 10**400},
+        {"env_file": 5},
+        {"env_file": b".env"},
         {"vpc": "yes"},
         {"vpc": True, "endpoint": "https://eci.example"},
         {"http_proxy": "proxy:3128"},

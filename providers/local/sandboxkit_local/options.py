@@ -25,6 +25,11 @@ def _paths(value: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     return tuple(os.fspath(path) for path in paths)
 
 
+def _path(value: Any) -> Any:
+    """Make text of a path; what is none stays as it is, as a converter does not know its field."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 @attrs.frozen(kw_only=True)
 class LocalConnect:
     """The connect options.
@@ -35,7 +40,7 @@ class LocalConnect:
     """
 
     isolation: Isolation = "namespaces"
-    state_dir: str | None = attrs.field(default=None, converter=attrs.converters.optional(os.fspath))
+    state_dir: str | None = attrs.field(default=None, converter=_path)
 
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> LocalConnect:
@@ -49,6 +54,8 @@ class LocalConnect:
             raise InvalidSpec(f"isolation must be 'namespaces' or 'none', not {made.isolation!r}")
         if made.state_dir == "":
             raise InvalidSpec("state_dir is empty; leave it out for the usual place")
+        if made.state_dir is not None and (not isinstance(made.state_dir, str) or "\0" in made.state_dir):
+            raise InvalidSpec(f"state_dir is a path as text or a pathlib.Path, not {made.state_dir!r}")
         return made
 
 

@@ -23,6 +23,10 @@ def test_an_unknown_option_names_the_known_ones() -> None:
         sandboxkit_provider(BlockingWorld(), {"isolaton": "none"})
     with pytest.raises(sandboxkit.InvalidSpec, match="'namespaces' or 'none'"):
         LocalConnect.read({"isolation": "landlock"})
+    for odd in (5, b"/state", "", "a\0b"):
+        with pytest.raises(sandboxkit.InvalidSpec, match="state_dir"):
+            LocalConnect.read({"state_dir": odd})
+    assert LocalConnect.read({"state_dir": Path("/state")}).state_dir == "/state"
 
 
 @pytest.mark.parametrize("path", ["relative", "/", "/proc/1", "/tmp/../etc", "/dev", "/no/such/place"])
