@@ -117,7 +117,9 @@ class AsyncSession:
         """Be at its terminal (capability ``pty``): await or enter a process as from ``spawn(terminal=…)``.
 
         What is written is typed, the output is the screen; Ctrl-b d, or leaving the block, detaches, and the session
-        runs on. Raises ``SessionNotFound``, ``SessionEnded`` or ``TmuxUnavailable``.
+        runs on. When its command ends, the process ends too, with 0 and having shown the last of the screen; attached
+        after the end, it shows the screen and ends. Raises ``SessionNotFound``, ``SessionEnded`` if the terminal is
+        gone, or ``TmuxUnavailable``.
         """
         self._client.require("pty")
         return Opening(self._attach(terminal))

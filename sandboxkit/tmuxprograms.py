@@ -86,6 +86,34 @@ case $(dd bs=65536 count=1 2>&1 >/dev/null) in 0+0\\ *)exit;;esac
 fi;done;}} 2>/dev/null
 """
 
+# The server runs what detaches, and reaps it; what is typed into the pane ends neither it nor who asks for it. Who
+# attaches after the end, perhaps having set out before, leaves as well.
+#
+# What is in the log was drawn for the clients, but a client that is detached loses what tmux could not write to its
+# terminal yet. How much that is tmux does not tell, but it draws a client anew only when there is none, and what it
+# left out for a slow one is in that. So a client is drawn anew until this has cost the same number of bytes twice. It
+# goes without, after a while, if its terminal is not read or what the command left behind writes on.
+_LEAVE = """\
+__leave(){ (trap '' HUP INT QUIT TERM USR1 USR2 ALRM PIPE
+set -- "exec /bin/sh $__n/run leave"
+exec tmux -S "$__n/tmux" set-hook -g client-attached "run-shell -b '$1'" \\; run-shell -b "$1" </dev/null);}
+__drawn(){ __i=0 __v=0 __d=0 __w=
+while [ $__i -lt 100 ];do __i=$((__i+1)) __x=$__w
+__w=$(tmux -S tmux display-message -p -c $1 '#{client_written}')
+case $__w in ''|*[!0-9]*)return;;esac
+[ "$__w" = "$__x" ]||continue
+__x=$((__w-__v)) __v=$__w
+if [ $__x = 0 ];then sleep 0.05||sleep 1;elif [ $__x = $__d ];then return;fi
+__d=$__x;tmux -S tmux refresh-client -t $1
+done;}
+__let(){ exec >/dev/null 2>&1
+cd "$__n"||return
+__i=0;until LC_ALL=C grep -qsF $__t: 1*||[ $__i -gt 100 ];do __i=$((__i+1));sleep 0.01||sleep 1;done
+for __c in $(tmux -S tmux list-clients -F '#{client_name}');do
+(__drawn $__c;tmux -S tmux detach-client -t $__c)&
+done;wait;}
+"""
+
 # A handler, not a disregard: it is reset in the command. The shell's own words ("Killed") are not the command's.
 _JOB = """\
 __job(){ exec 6>&1 >/dev/null 2>&1
@@ -105,12 +133,14 @@ RUN = (
     + SET_MARK
     + "\n"
     + _LOG
+    + _LEAVE
     + _JOB
     + """\
 case $1 in
 log)__log;;
+leave)__let;exit 0;;
 tmux)[ $__e = echo ]||stty -echo -opost
-__job
+__job;__leave
 exec sleep 2147483647;;
 plain)echo $$
 exec >/dev/null 2>&1
@@ -119,7 +149,7 @@ __job|__log;;
 esac
 """
 )
-"""``tmux|plain|log``: the runner, in a pane or without a terminal, and what writes a pane's log."""
+"""``tmux|plain|log|leave``: the runner, in a pane or without a terminal, what writes a pane's log, what detaches."""
 
 # What a restart left behind is removed when the new directory is made. One that others made may be gone by the time
 # that it is looked at, and then it is made here: a session that went elsewhere meanwhile would not be found.

@@ -153,7 +153,7 @@ def capture(history: int, escapes: bool, **given: Any) -> None:
 @tmux.command()
 @_named
 def attach(**given: Any) -> int:
-    """Be at a session's terminal, until it ends or you detach (Ctrl-b d).
+    """Be at a session's terminal, until its command ends or you detach (Ctrl-b d).
 
     Where this is no terminal: print the command that attaches from within the sandbox.
     """

@@ -127,6 +127,21 @@ def named_keys_are_typed_as_text() -> None:
     _edit("SEND", "send-keys -t", "send-keys -l -t")
 
 
+@breaks("T5", "test_who_is_attached_leaves_at_the_end")
+def who_is_attached_stays_at_the_end() -> None:
+    _edit("START", "tmux -S tmux detach-client", ": detach-client")
+
+
+@breaks("T5", "test_who_is_attached_leaves_at_the_end")
+def who_reads_slowly_leaves_before_the_end() -> None:
+    _edit("START", "(__drawn $__c;", "(")
+
+
+@breaks("T5", "test_who_is_attached_leaves_at_the_end")
+def who_attaches_late_stays() -> None:
+    _edit("START", "set-hook -g client-attached", "set-hook -g client-detached")
+
+
 @breaks("T6", "test_without_tmux_a_session_runs_all_the_same")
 def a_detached_commands_stderr_is_lost() -> None:
     _edit("START", "exec >&6 2>&6", "exec >&6")

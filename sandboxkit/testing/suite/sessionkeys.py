@@ -28,6 +28,11 @@ async def _shown(process: AsyncProcess, text: bytes) -> None:
         seen += (await process.__anext__()).data
 
 
+async def _rest(process: AsyncProcess) -> bytes:
+    assert await process.wait(timeout=LIMIT) == 0
+    return b"".join([chunk.data async for chunk in process])
+
+
 async def _written(stage: Stage, session: AsyncSession, text: bytes) -> None:
     async def there() -> bool:
         return text in (await session.poll()).output
@@ -124,6 +129,25 @@ class SessionKeys:
                 await _shown(again, b"typed")
                 await again.write(b"\x02d")
                 assert await again.wait(timeout=10) == 0
+
+    @promise("T5", needs=("tmux", "pty"))
+    async def test_who_is_attached_leaves_at_the_end(self, stage: Stage, box: AsyncSandbox) -> None:
+        await _needs_tmux(box)
+        script = "printf 'on the screen'; read go; seq 300000; printf 'last words'; exit 3"
+        async with ended(await box.tmux.start(script)) as session:
+            async with session.attach(terminal=(30, 100)) as reader, session.attach() as slow:
+                await _shown(reader, b"on the screen")
+                await _shown(slow, b"on the screen")
+                await reader.write("go\n")
+                assert b"last words" in await _rest(reader)
+                # Also who has more to read than terminals hold, and begins only now.
+                assert b"last words" in await _rest(slow)
+            found = await session.wait(LIMIT)
+            assert (found.status, found.exit_code) == (COMPLETED, 3)
+            assert found.output.endswith(b"\r\n300000\r\nlast words")
+            assert "last words" in await session.capture()
+            async with session.attach() as late:
+                assert b"last words" in await _rest(late)
 
     @promise("T5", needs="tmux", delta=True)
     async def test_a_person_can_attach(self, stage: Stage, box: AsyncSandbox) -> None:
