@@ -46,6 +46,11 @@ take(){{ if [ $1 -le 1048576 ];then blocks $1 1;else blocks 65536 $(($1/65536));
 [ $r = 0 ]||blocks $r 1;fi;}}
 """
 
+# busybox takes -1, the last second before 1970, for no time at all; 0 is the nearest.
+STAMP = """\
+stamp(){ touch -d "@$2" "$1"||{ [ "$2" = -1 ]&&touch -d @0 "$1";};}
+"""
+
 # Frames on stdin, "<n>\n<n bytes>", go to fd 3; "0\n" commits, anything else or the end of input does not. Where all
 # of it came along ($W says so, then it is $B) no process is needed, but for a failure, which a tool is to tell of.
 _FRAMES = (
@@ -88,6 +93,7 @@ trap 'rm -f "$t"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 """
     + _FRAMES
+    + STAMP
     + f"""\
 k=
 if [ -e "$p" ];then set -- $(stat -c '%a %u %g' "$t" "$p")
@@ -95,7 +101,7 @@ if [ -e "$p" ];then set -- $(stat -c '%a %u %g' "$t" "$p")
 m=${{m:-$4}};[ "$m" != "$1" ]||m=;fi
 [ -z "$m" ]||chmod "$m" "$t"||exit 1
 [ "$k" != . ]||chmod ug-s "$t"||exit 1
-[ -z "$T" ]||touch -d "@$T" "$t"||exit 1
+[ -z "$T" ]||stamp "$t" "$T"||exit 1
 mv -f -T "$t" "$p"||{{ writable&&die {NOT_ATOMIC};exit 1;}}
 trap - EXIT
 """

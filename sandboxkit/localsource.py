@@ -35,6 +35,11 @@ def require_directory_descriptors() -> None:
         )
 
 
+def seconds(found: os.stat_result) -> int:
+    """Give a file's time as ``stat`` does, in whole seconds, rounded down also before 1970."""
+    return found.st_mtime_ns // 1_000_000_000
+
+
 @attrs.define(eq=False)
 class Tally:
     """What was transferred so far."""
@@ -80,7 +85,7 @@ class FileSource:
 
     def __init__(self, path: str, fd: int, found: os.stat_result) -> None:
         self.tally = Tally(files=1, path=path)
-        self.mode, self.mtime = found.st_mode & MODE, max(0, int(found.st_mtime))
+        self.mode, self.mtime = found.st_mode & MODE, seconds(found)
         self.size = found.st_size
         self.total: int | None = found.st_size
         self._file = os.fdopen(fd, "rb", buffering=0)
@@ -127,7 +132,7 @@ class TreeSource:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
         self._enter(fd, b"")
         found = self._open[0].found
-        self.mode, self.mtime = found.st_mode & MODE, max(0, int(found.st_mtime))
+        self.mode, self.mtime = found.st_mode & MODE, seconds(found)
         self._pieces = self._archive()
 
     def read(self, size: int) -> bytes:
@@ -193,13 +198,13 @@ class TreeSource:
         if not done.name:
             return b""
         self.tally.directories += 1
-        mtime = int(done.found.st_mtime)
+        mtime = seconds(done.found)
         name = self._prefix + done.name
         return header(Entry(name=name, kind="directory", mode=done.found.st_mode & MODE, mtime=mtime))
 
     def _symlink(self, parent: int, entry: str, name: bytes) -> bytes:
         target = os.fsencode(os.readlink(entry, dir_fd=parent))
-        mtime = int(os.lstat(entry, dir_fd=parent).st_mtime)
+        mtime = seconds(os.lstat(entry, dir_fd=parent))
         self.tally.symlinks += 1
         return header(Entry(name=self._prefix + name, kind="symlink", target=target, mode=MODE, mtime=mtime))
 
@@ -211,7 +216,7 @@ class TreeSource:
                 self.tally.skipped.append(os.fsdecode(name))
                 return
             size = found.st_size
-            mode, mtime = found.st_mode & MODE, int(found.st_mtime)
+            mode, mtime = found.st_mode & MODE, seconds(found)
             self.tally.files += 1
             yield header(Entry(name=self._prefix + name, kind="file", size=size, mode=mode, mtime=mtime))
             left = size

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,9 @@ COMMIT_LIMIT = 600.0
 
 _HEAD = 200
 """Bytes within which a download says what it is."""
+
+# A time before 1970 is negative.
+_FILE_HEAD = re.compile(rb"f([0-7]{1,4}) (-?[0-9]{1,18}) ([0-9]{1,19})\n")
 
 
 def local_path(path: LocalPath) -> str:
@@ -210,14 +214,11 @@ class Download:
     def _target(self, head: bytes) -> Target:
         if head == b"d":
             return TreeTarget(self.local)
-        numbers = head[1:].split()
-        if head[:1] != b"f" or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+        found = _FILE_HEAD.fullmatch(head)
+        if found is None:
             raise self._bad("neither a file nor a directory")
-        try:
-            self._total = int(numbers[2])
-            return FileTarget(self.local, mode=int(numbers[0], 8), mtime=int(numbers[1]))
-        except ValueError:
-            raise self._bad("neither a file nor a directory") from None
+        self._total = int(found[3])
+        return FileTarget(self.local, mode=int(found[1], 8), mtime=int(found[2]))
 
     async def _receive(self, program: Program, head: bytes) -> TransferResult:
         world = self.provider.world

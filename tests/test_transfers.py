@@ -173,6 +173,28 @@ def test_a_file_arrives_under_its_full_name(files: Files, tmp_path: Path) -> Non
     assert not (tmp_path / "through too").is_symlink()
 
 
+@pytest.mark.parametrize("when", [-1, -2, -315_619_200])
+def test_a_time_before_1970_arrives(files: Files, box: ShellBox, tmp_path: Path, when: int) -> None:
+    busybox = "busybox" in box.program[0]
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "f").write_text("old")
+    (tmp_path / "d" / "link").symlink_to("f")
+    for name in ("d/f", "d/link", "d/e", "d"):
+        # Not a whole second: it is rounded as stat does it.
+        os.utime(tmp_path / name, ns=(0, when * 10**9 + 5), follow_symlinks=False)
+    for transfer in (files.upload, files.download):
+        name = transfer.__name__
+        transfer(f"{tmp_path}/d/f", f"{tmp_path}/{name}")
+        # busybox's touch knows no -1, and its tar writes no time before 1970.
+        stamped = 0 if busybox and when == -1 and name == "upload" else when
+        assert (tmp_path / name).stat().st_mtime == stamped
+        transfer(f"{tmp_path}/d", f"{tmp_path}/{name} tree")
+        tree = tmp_path / f"{name} tree"
+        packed = 0 if busybox and name == "download" else when
+        assert [(tree / each).lstat().st_mtime for each in ("f", "e")] == [packed, packed]
+        assert tree.stat().st_mtime == (packed if name == "download" else stamped)
+
+
 def test_progress_names_what_goes(files: Files, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

@@ -165,6 +165,11 @@ class Transfers:
         assert stat.S_IMODE((tmp_path / "x" / "y").stat().st_mode) == 0o640
         assert [each.bytes for each in told].count(3_000_000) == 2
         assert {each.total for each in told} == {3_000_000}
+        os.utime(source, (-WHEN, -WHEN))  # before 1970
+        await box.files.upload(source, f"{directory}/a/old")
+        assert (await box.files.stat(f"{directory}/a/old")).mtime == -WHEN
+        await box.files.download(f"{directory}/a/old", tmp_path / "old")
+        assert (tmp_path / "old").stat().st_mtime == -WHEN
         await box.files.mkdir(f"{directory}/d")
         with pytest.raises(sandboxkit.IsDirectory):
             await box.files.upload(source, f"{directory}/d")
