@@ -120,15 +120,17 @@ class Upload:
             mtime=source.mtime,
         )
         async with writer:
-            left = source.size
-            await writer.announce(left)
-            while left:
+            if source.size is not None:
+                await writer.announce(source.size)
+            while source.tally.bytes != source.size:
+                left = PIECE if source.size is None else source.size - source.tally.bytes
                 data = await self.provider.world.call(source.read, min(left, PIECE))
                 if not data:
-                    raise OSError(errno.EIO, "it became shorter while it was read", self.local)
-                left -= len(data)
+                    break
                 await writer.write(data)
                 self._tell(source)
+            if source.size not in (None, source.tally.bytes):
+                raise OSError(errno.EIO, "it became shorter while it was read", self.local)
 
     async def _send_tree(self, source: Source) -> None:
         world = self.provider.world

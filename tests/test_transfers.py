@@ -435,6 +435,59 @@ def test_a_file_that_becomes_shorter_is_an_error(files: Files, box: ShellBox, tm
     assert not (tmp_path / "x").exists()
 
 
+def test_what_tells_no_true_size_arrives_all_the_same(files: Files, tmp_path: Path) -> None:
+    none, page = Path("/proc/version"), Path("/sys/devices/system/cpu/online")
+    assert (none.stat().st_size, page.stat().st_size > len(page.read_bytes())) == (0, True)
+    for source in (none, page):
+        told: list[TransferProgress] = []
+        result = files.upload(source, f"{tmp_path}/x", progress=told.append)
+        assert (tmp_path / "x").read_bytes() == source.read_bytes() != b""
+        assert (result.files, result.bytes) == (1, len(source.read_bytes()))
+        assert (told[-1].bytes, told[-1].total) == (result.bytes, result.bytes)
+    for directory, name in (
+        (Path("/proc/sys/kernel/random"), "boot_id"),
+        (Path("/sys/devices/system/cpu/cpu0/topology"), "core_id"),
+    ):
+        result = files.upload(directory, f"{tmp_path}/{name}")
+        assert (tmp_path / name / name).read_bytes() == (directory / name).read_bytes() != b""
+        assert result.bytes == sum(path.stat().st_size for path in (tmp_path / name).rglob("*") if path.is_file())
+
+
+def test_a_file_that_tells_no_size_is_read_to_its_end(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As large ones of /proc do, such as kallsyms, which not every machine shows.
+    (tmp_path / "d").mkdir()
+    data = os.urandom(3_000_001)
+    (tmp_path / "d" / "f").write_bytes(data)
+    real = os.fstat
+
+    def sizeless(fd: int) -> os.stat_result:
+        found = real(fd)
+        return os.stat_result((*found[:6], 0, *found[7:10]), {"st_mtime_ns": found.st_mtime_ns})
+
+    monkeypatch.setattr("os.fstat", sizeless)
+    told: list[TransferProgress] = []
+    result = files.upload(tmp_path / "d" / "f", f"{tmp_path}/x", progress=told.append)
+    assert (tmp_path / "x").read_bytes() == data
+    assert (result.bytes, told[-1].bytes, {each.total for each in told}) == (len(data), len(data), {None})
+    # An archive names a size first.
+    with pytest.raises(InvalidRequest, match="d/f.*by itself"):
+        files.upload(tmp_path / "d", f"{tmp_path}/y")
+    assert not (tmp_path / "y").exists()
+    (tmp_path / "d" / "f").write_bytes(data[:1_000_000])
+    files.upload(tmp_path / "d", f"{tmp_path}/y")
+    assert (tmp_path / "y" / "f").read_bytes() == data[:1_000_000]
+
+
+def test_a_file_that_cannot_be_read_is_named(files: Files, tmp_path: Path) -> None:
+    # Its size is told, its contents are refused.
+    with pytest.raises(OSError) as caught:
+        files.upload("/proc/self/mem", f"{tmp_path}/x")
+    assert caught.value.filename == "/proc/self/mem"
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_user_without_rights_is_told_so(
