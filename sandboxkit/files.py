@@ -271,7 +271,8 @@ class AsyncFiles:
         Everything arrives before any of it appears, then file by file: nobody sees half a file, and an upload that
         fails before that or is cancelled changes nothing. Symlinks stay symlinks, hard links become files of their
         own; set-uid, set-gid and sticky bits are dropped; everything is owned by the sandbox's user. FIFOs, sockets
-        and devices are left out and named in the result. A directory needs ``tar`` in the sandbox.
+        and devices are left out and named in the result. A directory needs ``tar`` in the sandbox. What tells no
+        size, as files of ``/proc`` do, arrives as well, within a directory up to 1 MiB (else ``InvalidRequest``).
 
         ``progress`` is called with a :class:`~sandboxkit.model.TransferProgress` as it goes. What is wrong on this
         machine is a plain ``OSError`` about the local path.

@@ -17,7 +17,7 @@ import attrs
 
 from sandboxkit.complaints import Complaints
 from sandboxkit.errors import BadArchive, CommandLost, FileError, InvalidRequest, SandboxError
-from sandboxkit.fileerrors import STOPPED, not_atomic, understand
+from sandboxkit.fileerrors import STOPPED, file_error, not_atomic, understand
 from sandboxkit.filewriter import ShellWriter, temporary_name
 from sandboxkit.localsource import PIECE, FileSource, Source, open_source
 from sandboxkit.localtarget import FileTarget, Target, TreeTarget
@@ -261,6 +261,10 @@ class Download:
         # GNU tar's 1 says that files changed, and no more than that.
         if head == b"d" and program.exit_code == 1 and found.changed and not found.others:
             return tuple(found.changed)
+        if head == b"d" and program.exit_code and found.unread is not None:
+            name, line = found.unread
+            remote = display(self.remote) if name == "." else f"{display(self.remote).rstrip('/')}/{name}"
+            raise file_error("download", understand(program.exit_code, line), remote)
         error = tree_error(program, self.remote)
         if error is not None:
             raise error

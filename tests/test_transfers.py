@@ -472,7 +472,7 @@ def test_a_file_that_tells_no_size_is_read_to_its_end(
     assert (tmp_path / "x").read_bytes() == data
     assert (result.bytes, told[-1].bytes, {each.total for each in told}) == (len(data), len(data), {None})
     # An archive names a size first.
-    with pytest.raises(InvalidRequest, match="d/f.*by itself"):
+    with pytest.raises(InvalidRequest, match=r"d/f.*by itself"):
         files.upload(tmp_path / "d", f"{tmp_path}/y")
     assert not (tmp_path / "y").exists()
     (tmp_path / "d" / "f").write_bytes(data[:1_000_000])
@@ -481,8 +481,7 @@ def test_a_file_that_tells_no_size_is_read_to_its_end(
 
 
 def test_a_file_that_cannot_be_read_is_named(files: Files, tmp_path: Path) -> None:
-    # Its size is told, its contents are refused.
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Input/output error") as caught:
         files.upload("/proc/self/mem", f"{tmp_path}/x")
     assert caught.value.filename == "/proc/self/mem"
     assert not (tmp_path / "x").exists()
@@ -508,8 +507,10 @@ def test_a_user_without_rights_is_told_so(
         box.face.upload(source, f"{tmp_path}/x")
     with pytest.raises(FilePermission):
         box.face.upload(source, str(source))
-    with pytest.raises(FilePermission):
-        box.face.download(str(source), tmp_path / "back")  # a file of it may not be read
+    with pytest.raises(FilePermission) as caught:
+        box.face.download(f"{source}/", tmp_path / "back")  # a file of it may not be read
+    assert caught.value.path in (f"{source}/secret", f"{source}/zhard")
+    assert repr(caught.value.path) in str(caught.value)
     assert not (tmp_path / "back").exists()
     assert leftovers(tmp_path) == []
     run(box.close())
