@@ -55,6 +55,10 @@ def local_path(path: LocalPath) -> str:
         text = ""
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidRequest(f"a local path is text or a pathlib.Path, and not empty: not {path!r}")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as exc:
+        raise InvalidRequest(f"local path {text!r} cannot be written as bytes: {exc.reason}") from None
     return text
 
 

@@ -252,9 +252,11 @@ def test_where_kinds_differ_it_is_an_error(files: Files, tmp_path: Path) -> None
         with pytest.raises(NotAtomic, match=target):
             files.download(f"{tmp_path}/file", tmp_path / target)
         assert (tmp_path / "fifo").is_fifo()
-    for bad in ("", "a\0b", b"bytes", 5, None):
+    for bad in ("", "a\0b", "\ud800", b"bytes", 5, None):
         with pytest.raises(InvalidRequest):
             files.upload(bad, "/x")  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest):
+            files.download(f"{tmp_path}/file", bad)  # type: ignore[arg-type]
     assert not (tmp_path / "x").exists()
 
 
