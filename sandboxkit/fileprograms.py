@@ -128,6 +128,7 @@ if [ "$3" ];then command exec 3>>"$p";else command exec 3>"$p";fi||{ dd if=/dev/
 DISCARD = START + "p=$1 t=$2\n" + _RESOLVE + 'rm -f "${p%/*}/$t"\n'
 """``path temporary``: remove what a killed :data:`WRITE` may have left."""
 
+# No file system has a file that reaches an offset to which dd cannot seek, and a read must end before 2^63.
 READ = (
     START
     + """\
@@ -135,14 +136,17 @@ p=$1 o=$2 n=$3 m=$4
 [ -d "$p" ]&&die EISDIR
 fits(){ [ -f "$p" ]||return 0;s=$(stat -L -c %s "$p")||exit 1
 s=$((s-o));[ "$n" ]&&[ $n -lt $s ]&&s=$n;[ $s -gt $m ]&&die EFBIG;return 0;}
+beyond(){ [ ${#o} -gt 9 ]&&[ -f "$p" ]||return
+[ $o -gt 9223372036854710271 ]||! dd count=0 iflag=skip_bytes skip=$o <"$p" 2>/dev/null;}
 w=;[ "$m" ]&&if [ "$n" ]||[ $o != 0 ]||[ $m -lt 65536 ];then fits;else w=1;fi
 exec 3>&1
 { printf +
 if [ "$w" ];then r=$(dd bs=65536 count=1 iflag=fullblock 2>&1 >&3)||{ printf '%s\n' "$r" >&2;exit 1;}
 case $r in "1+0 "*);;*)exit 0;;esac
 fits;exec cat
+elif beyond;then :
 elif [ "$n" ];then exec dd bs=65536 iflag=skip_bytes,count_bytes,fullblock skip=$o count=$n
-elif [ $o != 0 ];then exec dd bs=65536 iflag=skip_bytes skip=$o;else exec cat;fi;} <"$p"
+elif [ $o != 0 ];then exec dd bs=65536 iflag=skip_bytes skip=$o;else exec cat;fi;exit 0;} <"$p"
 cat "$p" >/dev/null&&die EIO;exit 1
 """
 )
