@@ -6,6 +6,7 @@ headers; whatever a hostile archive announces, no more than :data:`MAX_EXTENSION
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Literal
 
@@ -44,6 +45,8 @@ _REST = b"ustar  \0" + bytes(247)
 
 
 def _octal(value: int) -> bytes:
+    if value < 0:
+        return value.to_bytes(12, "big", signed=True)
     return b"%011o\0" % value if value < 1 << 33 else b"\x80" + value.to_bytes(11, "big")
 
 
@@ -78,7 +81,7 @@ def header(entry: Entry) -> bytes:
             # The text ends in a NUL.
             parts[-1] += b"\0"
     kind = _TYPES[entry.kind]
-    parts.append(_header(entry.name[:100], kind, entry.size, entry.mode, max(0, entry.mtime), entry.target[:100]))
+    parts.append(_header(entry.name[:100], kind, entry.size, entry.mode, entry.mtime, entry.target[:100]))
     return b"".join(parts)
 
 
@@ -208,7 +211,7 @@ class ArchiveReader:
         self._long = {}
         try:
             size = int(told.get(b"size", size))
-            seconds = int(float(told.get(b"mtime", _number(mtime))))
+            seconds = math.floor(float(told.get(b"mtime", _number(mtime))))
         except (OverflowError, ValueError):
             raise ValueError("a pax header's number is none") from None
         if not 0 <= size < 1 << 62 or abs(seconds) >= 1 << 62:

@@ -17,6 +17,8 @@ _SOCKET = re.compile(rb"tar: (?:\./)?(.*): socket ignored\Z", re.DOTALL)
 _CHANGED = re.compile(
     rb"tar: (?:\./)?(.*): (?:file changed as we read it|[Ff]ile removed before we read it)\Z", re.DOTALL
 )
+_UNREAD = re.compile(rb"tar: (\.(?:/.*?)?): (?:(?:Cannot [a-z]+|Read error [^:]*): )?[^:]+\Z", re.DOTALL)
+_UNREAD_BUSYBOX = re.compile(rb"tar: can't [a-z ]+ '(.*)': [^:]+\Z", re.DOTALL)
 _EPILOGUE = re.compile(rb"tar: (?:Exiting with failure status due to previous errors|error exit delayed .*)\Z")
 _ESCAPE = re.compile(rb"\\([abfnrtv\\?\"']|[0-7]{3})")
 _LETTERS = {
@@ -34,6 +36,13 @@ def _name(quoted: bytes) -> str:
     return _ESCAPE.sub(plain, quoted).decode("utf-8", "surrogateescape")
 
 
+def _unread(line: bytes) -> tuple[str, bytes] | None:
+    quoted, plain = _UNREAD.match(line), _UNREAD_BUSYBOX.match(line)
+    if plain is not None:
+        return plain[1].removeprefix(b"./").decode("utf-8", "surrogateescape"), line
+    return None if quoted is None else (_name(quoted[1]).removeprefix("./"), line)
+
+
 @attrs.define(eq=False)
 class Complaints:
     """Feed it stderr, cut anywhere: names of sockets, of files that changed meanwhile, and whether there is more."""
@@ -42,6 +51,8 @@ class Complaints:
     changed: list[str] = attrs.field(factory=list, init=False)
     others: bool = attrs.field(default=False, init=False)
     """Whether anything else was said."""
+    unread: tuple[str, bytes] | None = attrs.field(default=None, init=False)
+    """The first name of which something else was said, and the line that says what."""
     _rest: bytes = attrs.field(default=b"", init=False, repr=False)
 
     def feed(self, data: bytes) -> None:
@@ -61,3 +72,4 @@ class Complaints:
                 return
         if line and not _EPILOGUE.match(line):
             self.others = True
+            self.unread = self.unread or _unread(line)

@@ -46,6 +46,11 @@ take(){{ if [ $1 -le 1048576 ];then blocks $1 1;else blocks 65536 $(($1/65536));
 [ $r = 0 ]||blocks $r 1;fi;}}
 """
 
+# busybox takes -1, the last second before 1970, for no time at all; 0 is the nearest.
+STAMP = """\
+stamp(){ touch -d "@$2" "$1"||{ [ "$2" = -1 ]&&touch -d @0 "$1";};}
+"""
+
 # Frames on stdin, "<n>\n<n bytes>", go to fd 3; "0\n" commits, anything else or the end of input does not. Where all
 # of it came along ($W says so, then it is $B) no process is needed, but for a failure, which a tool is to tell of.
 _FRAMES = (
@@ -88,6 +93,7 @@ trap 'rm -f "$t"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 """
     + _FRAMES
+    + STAMP
     + f"""\
 k=
 if [ -e "$p" ];then set -- $(stat -c '%a %u %g' "$t" "$p")
@@ -95,7 +101,7 @@ if [ -e "$p" ];then set -- $(stat -c '%a %u %g' "$t" "$p")
 m=${{m:-$4}};[ "$m" != "$1" ]||m=;fi
 [ -z "$m" ]||chmod "$m" "$t"||exit 1
 [ "$k" != . ]||chmod ug-s "$t"||exit 1
-[ -z "$T" ]||touch -d "@$T" "$t"||exit 1
+[ -z "$T" ]||stamp "$t" "$T"||exit 1
 mv -f -T "$t" "$p"||{{ writable&&die {NOT_ATOMIC};exit 1;}}
 trap - EXIT
 """
@@ -122,6 +128,7 @@ if [ "$3" ];then command exec 3>>"$p";else command exec 3>"$p";fi||{ dd if=/dev/
 DISCARD = START + "p=$1 t=$2\n" + _RESOLVE + 'rm -f "${p%/*}/$t"\n'
 """``path temporary``: remove what a killed :data:`WRITE` may have left."""
 
+# No file system has a file that reaches an offset to which dd cannot seek, and a read must end before 2^63.
 READ = (
     START
     + """\
@@ -129,14 +136,17 @@ p=$1 o=$2 n=$3 m=$4
 [ -d "$p" ]&&die EISDIR
 fits(){ [ -f "$p" ]||return 0;s=$(stat -L -c %s "$p")||exit 1
 s=$((s-o));[ "$n" ]&&[ $n -lt $s ]&&s=$n;[ $s -gt $m ]&&die EFBIG;return 0;}
+beyond(){ [ ${#o} -gt 9 ]&&[ -f "$p" ]||return
+[ $o -gt 9223372036854710271 ]||! dd count=0 iflag=skip_bytes skip=$o <"$p" 2>/dev/null;}
 w=;[ "$m" ]&&if [ "$n" ]||[ $o != 0 ]||[ $m -lt 65536 ];then fits;else w=1;fi
 exec 3>&1
 { printf +
 if [ "$w" ];then r=$(dd bs=65536 count=1 iflag=fullblock 2>&1 >&3)||{ printf '%s\n' "$r" >&2;exit 1;}
 case $r in "1+0 "*);;*)exit 0;;esac
 fits;exec cat
+elif beyond;then :
 elif [ "$n" ];then exec dd bs=65536 iflag=skip_bytes,count_bytes,fullblock skip=$o count=$n
-elif [ $o != 0 ];then exec dd bs=65536 iflag=skip_bytes skip=$o;else exec cat;fi;} <"$p"
+elif [ $o != 0 ];then exec dd bs=65536 iflag=skip_bytes skip=$o;else exec cat;fi;exit 0;} <"$p"
 cat "$p" >/dev/null&&die EIO;exit 1
 """
 )

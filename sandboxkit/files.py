@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from sandboxkit.errors import FileError, FileMissing, InvalidRequest, NotDirectory
-from sandboxkit.model import DEFAULT_READ_LIMIT, FileInfo, TransferResult
+from sandboxkit.model import DEFAULT_READ_LIMIT, MAX_COUNT, FileInfo, TransferResult
 from sandboxkit.paths import RemotePath, display, remote_path
 from sandboxkit.transfer import Download, LocalPath, ProgressListener, Upload, ignore, local_path
 
@@ -25,7 +25,10 @@ FileData = bytes | bytearray | memoryview | str
 
 def _bytes(data: FileData) -> bytes | memoryview:
     if isinstance(data, str):
-        return data.encode()
+        try:
+            return data.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise InvalidRequest("what is written holds a surrogate that is not an escaped byte") from None
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InvalidRequest(f"what is written must be str or bytes, not {type(data).__name__}")
     if isinstance(data, memoryview):
@@ -36,6 +39,8 @@ def _bytes(data: FileData) -> bytes | memoryview:
 def _count(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InvalidRequest(f"{name} must be a number of bytes, not {value!r}")
+    if value > MAX_COUNT:
+        raise InvalidRequest(f"{name} must be at most 2**63 - 1 bytes")
     return value
 
 
@@ -76,6 +81,8 @@ class AsyncReader:
 
     async def read(self, size: int = -1) -> bytes:
         """Give exactly ``size`` bytes, fewer only at the end of the file; all that is left for -1."""
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise InvalidRequest(f"size must be a number of bytes, or -1 for all that is left, not {size!r}")
         return await self._reader.read(size)
 
 
@@ -93,7 +100,10 @@ class AsyncWriter:
         await self._writer.__aexit__(*exc)
 
     async def write(self, data: FileData) -> None:
-        """Send bytes (text as UTF-8); after an error nothing more can be written, and nothing is committed."""
+        """Send bytes (text as for :meth:`AsyncFiles.write`).
+
+        After an error nothing more can be written, and nothing is committed.
+        """
         await self._writer.write(_bytes(data))
 
 
@@ -166,7 +176,7 @@ class AsyncFiles:
         return AsyncWriter(writer)
 
     async def write(self, path: RemotePath, data: FileData, *, mode: int | None = None, atomic: bool = True) -> None:
-        """Write a file (text as UTF-8), making its parent directories.
+        """Write a file (text as UTF-8, surrogate escapes kept), making its parent directories.
 
         At every moment others see the old file or the new one, whole; after an error, the old one. Symlinks are
         followed. The mode, and where the sandbox's user may set it the owner, of a file that is replaced are kept; a
@@ -179,7 +189,7 @@ class AsyncFiles:
         await self._operations.write(remote_path(path), _bytes(data), mode=_mode(mode), atomic=atomic, append=False)
 
     async def append(self, path: RemotePath, data: FileData) -> None:
-        """Add to the end of a file (text as UTF-8), which is made if it is missing, with its parents.
+        """Add to the end of a file (text as for :meth:`write`), which is made if it is missing, with its parents.
 
         It is done in place: readers may see a part, and a failure may leave one.
         """
@@ -271,7 +281,8 @@ class AsyncFiles:
         Everything arrives before any of it appears, then file by file: nobody sees half a file, and an upload that
         fails before that or is cancelled changes nothing. Symlinks stay symlinks, hard links become files of their
         own; set-uid, set-gid and sticky bits are dropped; everything is owned by the sandbox's user. FIFOs, sockets
-        and devices are left out and named in the result. A directory needs ``tar`` in the sandbox.
+        and devices are left out and named in the result. A directory needs ``tar`` in the sandbox. What tells no
+        size, as files of ``/proc`` do, arrives as well, within a directory up to 1 MiB (else ``InvalidRequest``).
 
         ``progress`` is called with a :class:`~sandboxkit.model.TransferProgress` as it goes. What is wrong on this
         machine is a plain ``OSError`` about the local path.

@@ -35,6 +35,11 @@ def require_directory_descriptors() -> None:
         )
 
 
+def seconds(found: os.stat_result) -> int:
+    """Give a file's time as ``stat`` does, in whole seconds, rounded down also before 1970."""
+    return found.st_mtime_ns // 1_000_000_000
+
+
 @attrs.define(eq=False)
 class Tally:
     """What was transferred so far."""
@@ -75,26 +80,53 @@ class Source(Protocol):
         ...
 
 
+def _begin(fd: int, told: int) -> tuple[bytes, int | None]:
+    """Read how a file begins whose size is told as ``told``; give that, and its size, ``None`` if that is unknown.
+
+    A file of /proc tells 0 and one of /sys a page, whatever they hold, so what is small is read before its size is
+    believed.
+    """
+    if told > PIECE:
+        return b"", told
+    data = b""
+    while len(data) < (told or PIECE) and (more := os.read(fd, (told or PIECE) - len(data))):
+        data += more
+    return data, len(data) if told or len(data) < PIECE else None
+
+
 class FileSource:
-    """A file's contents."""
+    """A file's contents; its ``size`` is ``None`` where only its end will tell."""
 
     def __init__(self, path: str, fd: int, found: os.stat_result) -> None:
         self.tally = Tally(files=1, path=path)
-        self.mode, self.mtime = found.st_mode & MODE, max(0, int(found.st_mtime))
-        self.size = found.st_size
-        self.total: int | None = found.st_size
-        self._file = os.fdopen(fd, "rb", buffering=0)
+        self.mode, self.mtime = found.st_mode & MODE, seconds(found)
+        self._fd = fd
         self._lock = threading.Lock()
+        try:
+            self._first, self.size = _begin(fd, found.st_size)
+        except OSError as exc:
+            os.close(fd)
+            exc.filename = path
+            raise
+        self.total: int | None = self.size
 
     def read(self, size: int) -> bytes:
         with self._lock:
-            data = self._file.read(size)
+            data, self._first = self._first[:size], self._first[size:]
+            if not data:
+                try:
+                    data = os.read(self._fd, size)
+                except OSError as exc:
+                    exc.filename = self.tally.path
+                    raise
         self.tally.bytes += len(data)
         return data
 
     def close(self) -> None:
         with self._lock:
-            self._file.close()
+            if self._fd >= 0:
+                fd, self._fd = self._fd, -1
+                os.close(fd)
 
 
 @attrs.define(eq=False)
@@ -127,7 +159,7 @@ class TreeSource:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
         self._enter(fd, b"")
         found = self._open[0].found
-        self.mode, self.mtime = found.st_mode & MODE, max(0, int(found.st_mtime))
+        self.mode, self.mtime = found.st_mode & MODE, seconds(found)
         self._pieces = self._archive()
 
     def read(self, size: int) -> bytes:
@@ -193,13 +225,13 @@ class TreeSource:
         if not done.name:
             return b""
         self.tally.directories += 1
-        mtime = int(done.found.st_mtime)
+        mtime = seconds(done.found)
         name = self._prefix + done.name
         return header(Entry(name=name, kind="directory", mode=done.found.st_mode & MODE, mtime=mtime))
 
     def _symlink(self, parent: int, entry: str, name: bytes) -> bytes:
         target = os.fsencode(os.readlink(entry, dir_fd=parent))
-        mtime = int(os.lstat(entry, dir_fd=parent).st_mtime)
+        mtime = seconds(os.lstat(entry, dir_fd=parent))
         self.tally.symlinks += 1
         return header(Entry(name=self._prefix + name, kind="symlink", target=target, mode=MODE, mtime=mtime))
 
@@ -210,18 +242,24 @@ class TreeSource:
             if not stat.S_ISREG(found.st_mode):
                 self.tally.skipped.append(os.fsdecode(name))
                 return
-            size = found.st_size
-            mode, mtime = found.st_mode & MODE, int(found.st_mtime)
+            data, size = _begin(fd, found.st_size)
+            if size is None:
+                raise InvalidRequest(
+                    f"cannot upload {f'{self._path}/{self.tally.path}'!r} within its directory: it tells no size and "
+                    f"holds more than {PIECE:,} bytes; upload it by itself"
+                )
+            mode, mtime = found.st_mode & MODE, seconds(found)
             self.tally.files += 1
             yield header(Entry(name=self._prefix + name, kind="file", size=size, mode=mode, mtime=mtime))
             left = size
             while left:
-                data = os.read(fd, min(left, PIECE))
+                data = data or os.read(fd, min(left, PIECE))
                 if not data:
                     raise OSError(errno.EIO, "it became shorter while it was read")
                 left -= len(data)
                 self.tally.bytes += len(data)
                 yield data
+                data = b""
             yield padding(size)
         finally:
             os.close(fd)

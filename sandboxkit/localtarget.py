@@ -18,6 +18,7 @@ from sandboxkit.archive import ArchiveReader, Entry
 from sandboxkit.errors import BadArchive, NotAtomic
 from sandboxkit.localsource import MODE, Tally, require_directory_descriptors
 from sandboxkit.localtree import DIRECTORY, NEW_FILE, StagedTree, merge, opened, remove, set_attributes, write_all
+from sandboxkit.paths import names_directory
 
 
 def _temporary() -> str:
@@ -29,6 +30,17 @@ def _make(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory)) from None
+
+
+def _resolved(path: str) -> Path:
+    """Follow the symlinks of a path whose end need not be there; ``OSError`` where they lead round and round."""
+    found = Path(os.path.realpath(path))
+    try:
+        found.stat()
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+    return found
 
 
 class Target(Protocol):
@@ -56,8 +68,8 @@ class FileTarget:
         self.tally = Tally(files=1, path=path)
         self._mode, self._mtime = mode & MODE, mtime
         # As with files.write in a sandbox, a symlink stays and what it points to is replaced.
-        self._path = Path(path).resolve()
-        if self._path.is_dir():
+        self._path = _resolved(path)
+        if names_directory(os.fsencode(path)) or self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if self._path.exists() and not self._path.is_file():
             raise NotAtomic(
@@ -99,7 +111,7 @@ class TreeTarget:
     def __init__(self, path: str) -> None:
         require_directory_descriptors()
         self.tally = Tally(path=path)
-        self._path = Path(path).resolve()
+        self._path = _resolved(path)
         self._merged = self._path.exists()
         directory = self._path if self._merged else self._path.parent
         if not self._merged:

@@ -16,7 +16,7 @@ import attrs
 
 from sandboxkit.archive import Entry
 from sandboxkit.errors import BadArchive
-from sandboxkit.localsource import MODE, Tally
+from sandboxkit.localsource import MODE, Tally, seconds
 
 _ALWAYS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _ALWAYS
@@ -151,7 +151,7 @@ class StagedTree:
                 self._flaw = self._flaw or f"{self.tally.path!r} is a hard link to what is no file of the archive"
                 return
         self.tally.files += 1
-        self._close_file(found.st_mode & MODE, int(found.st_mtime))
+        self._close_file(found.st_mode & MODE, seconds(found))
 
     @contextmanager
     def _aside(self, fd: int) -> Iterator[int]:

@@ -22,6 +22,9 @@ DEFAULT_READ_LIMIT = 64 * 1024 * 1024
 DEFAULT_LOG_LIMIT = 16 * 1024 * 1024
 """Bytes kept of what a tmux session wrote unless told otherwise."""
 
+MAX_COUNT = (1 << 63) - 1
+"""What a shell and the kernel count bytes up to."""
+
 MAX_ARGUMENT = 131_071
 """Bytes of the longest argument or ``name=value`` that Linux passes on (MAX_ARG_STRLEN less the NUL)."""
 

@@ -11,7 +11,7 @@ from typing import Self
 
 import attrs
 
-from sandboxkit.commands import check_size, check_wait
+from sandboxkit.commands import check_data, check_size, check_wait
 from sandboxkit.errors import (
     ArgumentsTooLong,
     CommandError,
@@ -258,14 +258,14 @@ class AsyncProcess:
                 raise StopAsyncIteration
             await self.advance()
 
-    async def write(self, data: bytes | str) -> None:
-        """Send all of ``data`` (text as UTF-8) to its stdin; ``BrokenPipeError`` once it has ended.
+    async def write(self, data: bytes | bytearray | memoryview | str) -> None:
+        """Send all of ``data`` (text as for ``exec(input=)``) to its stdin; ``BrokenPipeError`` once it has ended.
 
         Raises ``InvalidCommand`` for one that was spawned without ``stdin=True`` or ``terminal``.
         """
         if self._terminal is None and self._command.stdin.kind != "stream":
             raise InvalidCommand("the command's input is not open; spawn it with stdin=True")
-        rest = memoryview(data.encode() if isinstance(data, str) else data).cast("B")
+        rest = memoryview(check_data(data, "what is written"))
         while rest:
             if self.ended:
                 await self.check()

@@ -12,7 +12,7 @@ from sandboxkit.commands import check_data, check_wait
 from sandboxkit.errors import InvalidRequest, SessionEnded, SessionError, SessionNotFound, TmuxUnavailable
 from sandboxkit.fileerrors import file_error, understand
 from sandboxkit.keys import key_names
-from sandboxkit.model import TerminalSize, TmuxPoll, TmuxStatus
+from sandboxkit.model import MAX_COUNT, TerminalSize, TmuxPoll, TmuxStatus
 from sandboxkit.opening import Opening
 from sandboxkit.process import AsyncProcess
 from sandboxkit.programs import PATIENCE, Program, run_program, start_program
@@ -109,6 +109,8 @@ class AsyncSession:
         """
         if isinstance(history, bool) or not isinstance(history, int) or history < 0:
             raise InvalidRequest(f"history must be a number of lines, not {history!r}")
+        if not isinstance(escapes, bool):
+            raise InvalidRequest(f"escapes is True or False, not {escapes!r}")
         options = (b"-e",) * escapes + ((b"-S", b"-%d" % min(history, HISTORY)) if history else ())
         printed = await self._run("capture a session", CAPTURE, *options)
         return printed.decode("utf-8", "replace")
@@ -206,4 +208,6 @@ def session_error(program: Program, name: str) -> Exception:
 def _offset(offset: int) -> int:
     if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
         raise InvalidRequest(f"offset must be a number of bytes, not {offset!r}")
+    if offset > MAX_COUNT:
+        raise InvalidRequest("offset must be at most 2**63 - 1 bytes; a poll gives the one to go on from")
     return offset

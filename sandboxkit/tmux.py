@@ -20,7 +20,7 @@ from sandboxkit.errors import (
 from sandboxkit.fileerrors import understand
 from sandboxkit.keys import session_name
 from sandboxkit.launcher import Ticket, execution, is_long, quote
-from sandboxkit.model import DEFAULT_LOG_LIMIT, Command, TmuxInfo
+from sandboxkit.model import DEFAULT_LOG_LIMIT, MAX_COUNT, Command, TmuxInfo
 from sandboxkit.programs import CLEANUP_LIMIT, Program, run_program, start_program, try_program
 from sandboxkit.session import AsyncSession, session_error
 from sandboxkit.sessionlog import parse_list
@@ -160,8 +160,8 @@ def _directory(cwd: bytes) -> bytes:
 
 
 def _check_log_limit(limit: int) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < LEAST_LOG:
-        raise InvalidRequest(f"log_limit must be a number of bytes, {LEAST_LOG} at least, not {limit!r}")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not LEAST_LOG <= limit <= MAX_COUNT:
+        raise InvalidRequest(f"log_limit must be a number of bytes, {LEAST_LOG} to 2**63 - 1, not {limit!r}")
     return limit
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import attrs
 
 from sandboxkit.complaints import Complaints
 from sandboxkit.errors import BadArchive, CommandLost, FileError, InvalidRequest, SandboxError
-from sandboxkit.fileerrors import STOPPED, not_atomic, understand
+from sandboxkit.fileerrors import STOPPED, file_error, not_atomic, understand
 from sandboxkit.filewriter import ShellWriter, temporary_name
 from sandboxkit.localsource import PIECE, FileSource, Source, open_source
 from sandboxkit.localtarget import FileTarget, Target, TreeTarget
@@ -42,6 +43,9 @@ COMMIT_LIMIT = 600.0
 _HEAD = 200
 """Bytes within which a download says what it is."""
 
+# A time before 1970 is negative.
+_FILE_HEAD = re.compile(rb"f([0-7]{1,4}) (-?[0-9]{1,18}) ([0-9]{1,19})\n")
+
 
 def local_path(path: LocalPath) -> str:
     """Check a path of this machine."""
@@ -51,6 +55,10 @@ def local_path(path: LocalPath) -> str:
         text = ""
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidRequest(f"a local path is text or a pathlib.Path, and not empty: not {path!r}")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as exc:
+        raise InvalidRequest(f"local path {text!r} cannot be written as bytes: {exc.reason}") from None
     return text
 
 
@@ -116,15 +124,17 @@ class Upload:
             mtime=source.mtime,
         )
         async with writer:
-            left = source.size
-            await writer.announce(left)
-            while left:
+            if source.size is not None:
+                await writer.announce(source.size)
+            while source.tally.bytes != source.size:
+                left = PIECE if source.size is None else source.size - source.tally.bytes
                 data = await self.provider.world.call(source.read, min(left, PIECE))
                 if not data:
-                    raise OSError(errno.EIO, "it became shorter while it was read", self.local)
-                left -= len(data)
+                    break
                 await writer.write(data)
                 self._tell(source)
+            if source.size not in (None, source.tally.bytes):
+                raise OSError(errno.EIO, "it became shorter while it was read", self.local)
 
     async def _send_tree(self, source: Source) -> None:
         world = self.provider.world
@@ -210,14 +220,11 @@ class Download:
     def _target(self, head: bytes) -> Target:
         if head == b"d":
             return TreeTarget(self.local)
-        numbers = head[1:].split()
-        if head[:1] != b"f" or len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+        found = _FILE_HEAD.fullmatch(head)
+        if found is None:
             raise self._bad("neither a file nor a directory")
-        try:
-            self._total = int(numbers[2])
-            return FileTarget(self.local, mode=int(numbers[0], 8), mtime=int(numbers[1]))
-        except ValueError:
-            raise self._bad("neither a file nor a directory") from None
+        self._total = int(found[3])
+        return FileTarget(self.local, mode=int(found[1], 8), mtime=int(found[2]))
 
     async def _receive(self, program: Program, head: bytes) -> TransferResult:
         world = self.provider.world
@@ -258,6 +265,10 @@ class Download:
         # GNU tar's 1 says that files changed, and no more than that.
         if head == b"d" and program.exit_code == 1 and found.changed and not found.others:
             return tuple(found.changed)
+        if head == b"d" and program.exit_code and found.unread is not None:
+            name, line = found.unread
+            remote = display(self.remote) if name == "." else f"{display(self.remote).rstrip('/')}/{name}"
+            raise file_error("download", understand(program.exit_code, line), remote)
         error = tree_error(program, self.remote)
         if error is not None:
             raise error

@@ -8,7 +8,7 @@ appears in them leads elsewhere.
 from __future__ import annotations
 
 from sandboxkit.fileerrors import NO_TAR, NOT_ATOMIC, STOPPED
-from sandboxkit.fileprograms import PARENTS, START
+from sandboxkit.fileprograms import PARENTS, STAMP, START
 
 _TAR = f"""\
 unset TAR_OPTIONS GLOBIGNORE
@@ -78,6 +78,7 @@ cd -P "$D" 2>/dev/null||die EACCES;fi
 W=${PWD%/} S=${PWD%/}/$t
 """
     + _CLEAR
+    + STAMP
     + f"""\
 mkdir -m 700 "$t"||exit 1
 trap 'clear "$S"' EXIT
@@ -85,7 +86,7 @@ trap 'exit 1' HUP INT TERM PIPE
 mkdir "$t/d"&&tar -xpof - -C "$t"||exit 1
 [ -f "$t/ok" ]||exit {STOPPED}
 if [ "$b" ]&&! there "./$b";then
-if mv -T "$t/d" "./$b";then chmod "$m" "./$b"&&touch -d "@$T" "./$b"||exit 1
+if mv -T "$t/d" "./$b";then chmod "$m" "./$b"&&stamp "./$b" "$T"||exit 1
 exit 0;fi
 [ -d "./$b" ]||exit 1;fi
 """

@@ -69,6 +69,16 @@ def test_tarfile_reads_what_is_written() -> None:
                 assert file.read() == contents
 
 
+@pytest.mark.parametrize("when", [-1, -315_619_200, -(1 << 40)])
+def test_a_time_before_1970_is_written_and_read(when: int) -> None:
+    data = header(Entry(name=b"old", kind="file", mtime=when)) + end(BLOCK)
+    with tarfile.open(fileobj=io.BytesIO(data)) as found:
+        assert found.getmember("old").mtime == when
+    (entry,) = ArchiveReader().feed(data)
+    assert isinstance(entry, Entry)
+    assert entry.mtime == when
+
+
 def test_a_size_beyond_octal_is_written_and_read() -> None:
     entry = Entry(name=b"large", kind="file", size=1 << 40)
     assert tarfile.TarInfo.frombuf(header(entry), "utf-8", "strict").size == 1 << 40

@@ -26,6 +26,29 @@ def test_sockets_and_changes_are_told_apart(step: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (b"tar: ./x: Cannot open: Permission denied\n", "x"),
+        (b"tar: .: Cannot open: Permission denied\n", "."),
+        (b"tar: ./a: b/n\\nl\\303\\244: Cannot stat: Permission denied\n", "a: b/n\nlä"),
+        (b"tar: ./x: Read error at byte 0, while reading 512 bytes: Input/output error\n", "x"),
+        (b"tar: can't open './a b': Permission denied\n", "a b"),
+        (b"tar: can't open './a\\nb': Permission denied\n", "a\\nb"),
+        (b"tar: ./d: Permission denied\n", "d"),
+        (b"tar: ./f: file changed as we read it\ntar: ./x: Cannot open: Permission denied\ntar: ./y: Bad\n", "x"),
+        (b"tar: ./\n" + b"tar: can't open './a\nb': Permission denied\n", ""),
+        (b"tar: write error: Broken pipe\n", ""),
+        (b"sh: tar: not found\n", ""),
+    ],
+)
+def test_what_could_not_be_read_is_named(line: bytes, name: str) -> None:
+    found = Complaints()
+    found.feed(line)
+    assert found.others
+    assert (found.unread[0] if found.unread else "") == name
+
+
+@pytest.mark.parametrize(
     "line",
     [
         b"tar: ./x: Cannot open: Permission denied\n",

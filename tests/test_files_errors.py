@@ -81,6 +81,15 @@ def test_numbers_and_modes_are_checked_before_anything_is_sent(files: Files, box
         lambda: files.read("f", offset=-1),
         lambda: files.read("f", length=-1),
         lambda: files.read("f", limit=True),
+        lambda: files.read("f", offset=10**5000),
+        lambda: files.read("f", offset=2**63),
+        lambda: files.read("f", length=2**63),
+        lambda: files.read("f", limit=2**63),
+        lambda: files.open_read("f", offset=2**63),
+        lambda: files.open_read("f", length=2**63),
+        lambda: files.write("f", "\ud800"),
+        lambda: files.append("f", "\ud800"),
+        lambda: files.write("f", 5),  # type: ignore[arg-type]
         lambda: files.write("f", b"", mode=0o10000),
         lambda: files.mkdir("f", mode="755"),  # type: ignore[arg-type]
         lambda: files.read("a\0b"),
@@ -88,6 +97,21 @@ def test_numbers_and_modes_are_checked_before_anything_is_sent(files: Files, box
         with pytest.raises(InvalidRequest):
             operation()
     assert len(box.channels) == before
+
+
+def test_a_streams_sizes_and_data_are_checked(files: Files) -> None:
+    Path("f").write_bytes(b"four")
+    with files.open_read("f") as reader:
+        for size in ("x", 1.5, None, True):
+            with pytest.raises(InvalidRequest, match="size"):
+                reader.read(size)  # type: ignore[arg-type]
+        assert reader.read(2**70) == b"four"
+    with files.open_write("g") as writer:
+        for data in ("\ud800", 5, None):
+            with pytest.raises(InvalidRequest):
+                writer.write(data)  # type: ignore[arg-type]
+        writer.write("\udcff")
+    assert Path("g").read_bytes() == b"\xff"
 
 
 def test_an_unknown_sandbox_is_no_file_error(box: ShellBox) -> None:

@@ -115,6 +115,38 @@ def test_a_range_is_exact(files: Files, offset: int, length: int | None) -> None
         assert reader.read() == expected
 
 
+@pytest.mark.parametrize("offset", [10**10, 1 << 44, 1 << 62, (1 << 63) - 65537, (1 << 63) - 1])
+@pytest.mark.parametrize("length", [None, 1, (1 << 63) - 1])
+def test_an_offset_that_no_file_reaches_reads_nothing(files: Files, offset: int, length: int | None) -> None:
+    files.write("f", b"0123456789" * 1000)
+    files.write("empty", b"")
+    # tmpfs takes larger offsets than other file systems, and /proc knows no sizes.
+    paths = ["f", "empty", "/proc/version", *(["/dev/shm/sandboxkit-test-f"] if Path("/dev/shm").is_dir() else [])]
+    try:
+        for path in paths:
+            if path.startswith("/dev/shm"):
+                files.write(path, b"0123456789")
+            assert files.read(path, offset=offset, length=length) == b""
+            with files.open_read(path, offset=offset, length=length) as reader:
+                assert reader.read() == b""
+    finally:
+        files.remove("/dev/shm/sandboxkit-test-f", missing_ok=True)
+    with pytest.raises(FileNotFoundError):
+        files.read("missing", offset=offset, length=length)
+    with pytest.raises(IsADirectoryError):
+        files.read("/", offset=offset, length=length)
+
+
+@pytest.mark.parametrize("length", [None, 3])
+def test_what_is_far_in_a_file_is_read(files: Files, length: int | None) -> None:
+    far = 20_000_000_000
+    with Path("sparse").open("wb") as file:
+        file.seek(far)
+        file.write(b"far")
+    assert files.read("sparse", offset=far, length=length) == b"far"
+    assert files.read("sparse", offset=far + 1, length=length) == b"ar"
+
+
 def test_a_reader_is_an_iterator(files: Files) -> None:
     Path("f").write_bytes(b"x" * 100_000)
     with files.open_read("f") as reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import stat
 import tarfile
@@ -233,6 +234,29 @@ def test_a_file_is_replaced_whole_and_a_symlink_to_it_stays(outside: Path, tmp_p
     found = (tmp_path / "file").stat()
     assert (stat.S_IMODE(found.st_mode), found.st_mtime) == (0o751, 1_000_000_000)
     assert (tmp_path / "file").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["loop", "loop/below", "loop/below/it"])
+def test_a_loop_of_symlinks_is_an_os_error(outside: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    path = str(tmp_path / name)
+    for make in (TreeTarget, lambda path: FileTarget(path, mode=0o644, mtime=0)):
+        with pytest.raises(OSError, match="symbolic links") as caught:
+            make(path)
+        assert (caught.value.errno, caught.value.filename) == (errno.ELOOP, path)
+    assert [each.name for each in tmp_path.iterdir() if each != outside] == ["loop"]
+    assert (tmp_path / "loop").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["x/", "x/.", "x/..", "d/", "f/"])
+def test_a_name_of_a_directory_takes_no_file(outside: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").write_text("old")
+    with pytest.raises(IsADirectoryError) as caught:
+        FileTarget(f"{tmp_path}/{name}", mode=0o644, mtime=0)
+    assert caught.value.filename == f"{tmp_path}/{name}"
+    assert not (tmp_path / "x").exists()
+    assert (tmp_path / "f").read_text() == "old"
 
 
 def test_no_descriptor_stays_open(outside: Path, tmp_path: Path) -> None:

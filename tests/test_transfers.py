@@ -173,6 +173,28 @@ def test_a_file_arrives_under_its_full_name(files: Files, tmp_path: Path) -> Non
     assert not (tmp_path / "through too").is_symlink()
 
 
+@pytest.mark.parametrize("when", [-1, -2, -315_619_200])
+def test_a_time_before_1970_arrives(files: Files, box: ShellBox, tmp_path: Path, when: int) -> None:
+    busybox = "busybox" in box.program[0]
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "f").write_text("old")
+    (tmp_path / "d" / "link").symlink_to("f")
+    for name in ("d/f", "d/link", "d/e", "d"):
+        # Not a whole second: it is rounded as stat does it.
+        os.utime(tmp_path / name, ns=(0, when * 10**9 + 5), follow_symlinks=False)
+    for transfer in (files.upload, files.download):
+        name = transfer.__name__
+        transfer(f"{tmp_path}/d/f", f"{tmp_path}/{name}")
+        # busybox's touch knows no -1, and its tar writes no time before 1970.
+        stamped = 0 if busybox and when == -1 and name == "upload" else when
+        assert (tmp_path / name).stat().st_mtime == stamped
+        transfer(f"{tmp_path}/d", f"{tmp_path}/{name} tree")
+        tree = tmp_path / f"{name} tree"
+        packed = 0 if busybox and name == "download" else when
+        assert [(tree / each).lstat().st_mtime for each in ("f", "e")] == [packed, packed]
+        assert tree.stat().st_mtime == (packed if name == "download" else stamped)
+
+
 def test_progress_names_what_goes(files: Files, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -230,9 +252,11 @@ def test_where_kinds_differ_it_is_an_error(files: Files, tmp_path: Path) -> None
         with pytest.raises(NotAtomic, match=target):
             files.download(f"{tmp_path}/file", tmp_path / target)
         assert (tmp_path / "fifo").is_fifo()
-    for bad in ("", "a\0b", b"bytes", 5, None):
+    for bad in ("", "a\0b", "\ud800", b"bytes", 5, None):
         with pytest.raises(InvalidRequest):
             files.upload(bad, "/x")  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest):
+            files.download(f"{tmp_path}/file", bad)  # type: ignore[arg-type]
     assert not (tmp_path / "x").exists()
 
 
@@ -413,6 +437,58 @@ def test_a_file_that_becomes_shorter_is_an_error(files: Files, box: ShellBox, tm
     assert not (tmp_path / "x").exists()
 
 
+def test_what_tells_no_true_size_arrives_all_the_same(files: Files, tmp_path: Path) -> None:
+    none, page = Path("/proc/version"), Path("/sys/devices/system/cpu/online")
+    assert (none.stat().st_size, page.stat().st_size > len(page.read_bytes())) == (0, True)
+    for source in (none, page):
+        told: list[TransferProgress] = []
+        result = files.upload(source, f"{tmp_path}/x", progress=told.append)
+        assert (tmp_path / "x").read_bytes() == source.read_bytes() != b""
+        assert (result.files, result.bytes) == (1, len(source.read_bytes()))
+        assert (told[-1].bytes, told[-1].total) == (result.bytes, result.bytes)
+    for directory, name in (
+        (Path("/proc/sys/kernel/random"), "boot_id"),
+        (Path("/sys/devices/system/cpu/cpu0/topology"), "core_id"),
+    ):
+        result = files.upload(directory, f"{tmp_path}/{name}")
+        assert (tmp_path / name / name).read_bytes() == (directory / name).read_bytes() != b""
+        assert result.bytes == sum(path.stat().st_size for path in (tmp_path / name).rglob("*") if path.is_file())
+
+
+def test_a_file_that_tells_no_size_is_read_to_its_end(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As large ones of /proc do, such as kallsyms, which not every machine shows.
+    (tmp_path / "d").mkdir()
+    data = os.urandom(3_000_001)
+    (tmp_path / "d" / "f").write_bytes(data)
+    real = os.fstat
+
+    def sizeless(fd: int) -> os.stat_result:
+        found = real(fd)
+        return os.stat_result((*found[:6], 0, *found[7:10]), {"st_mtime_ns": found.st_mtime_ns})
+
+    monkeypatch.setattr("os.fstat", sizeless)
+    told: list[TransferProgress] = []
+    result = files.upload(tmp_path / "d" / "f", f"{tmp_path}/x", progress=told.append)
+    assert (tmp_path / "x").read_bytes() == data
+    assert (result.bytes, told[-1].bytes, {each.total for each in told}) == (len(data), len(data), {None})
+    # An archive names a size first.
+    with pytest.raises(InvalidRequest, match=r"d/f.*by itself"):
+        files.upload(tmp_path / "d", f"{tmp_path}/y")
+    assert not (tmp_path / "y").exists()
+    (tmp_path / "d" / "f").write_bytes(data[:1_000_000])
+    files.upload(tmp_path / "d", f"{tmp_path}/y")
+    assert (tmp_path / "y" / "f").read_bytes() == data[:1_000_000]
+
+
+def test_a_file_that_cannot_be_read_is_named(files: Files, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        files.upload("/proc/self/mem", f"{tmp_path}/x")
+    assert caught.value.filename == "/proc/self/mem"
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_user_without_rights_is_told_so(
@@ -433,8 +509,10 @@ def test_a_user_without_rights_is_told_so(
         box.face.upload(source, f"{tmp_path}/x")
     with pytest.raises(FilePermission):
         box.face.upload(source, str(source))
-    with pytest.raises(FilePermission):
-        box.face.download(str(source), tmp_path / "back")  # a file of it may not be read
+    with pytest.raises(FilePermission) as caught:
+        box.face.download(f"{source}/", tmp_path / "back")  # a file of it may not be read
+    assert caught.value.path in (f"{source}/secret", f"{source}/zhard")
+    assert repr(caught.value.path) in str(caught.value)
     assert not (tmp_path / "back").exists()
     assert leftovers(tmp_path) == []
     run(box.close())

@@ -63,6 +63,20 @@ def times_are_not_kept() -> None:
     replace(transfer, "ShellWriter", make)
 
 
+@breaks("F6", "test_a_file_gets_the_name_it_is_told")
+def no_time_is_before_1970() -> None:
+    from sandboxkit import localsource
+
+    replace(localsource, "seconds", lambda original: lambda found: max(0, original(found)))
+
+
+@breaks("F6", "test_what_tells_no_size_arrives")
+def a_told_size_is_believed() -> None:
+    from sandboxkit import localsource
+
+    replace(localsource, "_begin", lambda _: lambda fd, told: (b"", told))
+
+
 @breaks("F6", "test_nothing_is_written_through_what_is_planted")
 def a_planted_symlink_is_followed() -> None:
     from sandboxkit import transfer

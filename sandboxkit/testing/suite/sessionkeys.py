@@ -112,6 +112,9 @@ class SessionKeys:
             assert "\x1b[" not in "".join(lines)
             assert "\x1b[" in await session.capture(escapes=True)
             assert "\n51\n" in await session.capture(history=100)
+            for escapes in ("x", 1, None):
+                with pytest.raises(sandboxkit.InvalidRequest):
+                    await session.capture(escapes=escapes)  # type: ignore[arg-type]
 
     @promise("T5", "X13", needs=("tmux", "pty"))
     async def test_attaching_is_being_at_the_terminal(self, stage: Stage, box: AsyncSandbox) -> None:

@@ -131,8 +131,9 @@ class Sessions:
         for name in ("", "a.b", "a:b", "-a", "a b", "x" * 65, "a/b", "é", 5):
             with pytest.raises(sandboxkit.InvalidRequest):
                 await box.tmux.start("true", name=name)  # type: ignore[arg-type]
-        with pytest.raises(sandboxkit.InvalidRequest):
-            await box.tmux.start("true", log_limit=0)
+        for limit in (0, 2**63):
+            with pytest.raises(sandboxkit.InvalidRequest):
+                await box.tmux.start("true", log_limit=limit)
         with pytest.raises(sandboxkit.InvalidCommand):
             await box.tmux.start([])
         assert await box.tmux.list() == before
@@ -245,6 +246,12 @@ class Sessions:
             assert (await session.poll(6)).status is COMPLETED
             assert (await session.poll(6)).output == b""
             assert (await session.poll(10**9)).output == b""
+            assert (await session.poll(2**63 - 1)).output == b""
+            for offset in (2**63, 10**5000):
+                with pytest.raises(sandboxkit.InvalidRequest):
+                    await session.poll(offset)
+                with pytest.raises(sandboxkit.InvalidRequest):
+                    await session.wait(LIMIT, offset=offset)
             assert (await session.poll(1)).output == b"netwo"
             with pytest.raises(sandboxkit.InvalidRequest):
                 await session.poll(-1)

@@ -53,6 +53,17 @@ class Streaming:
                 assert output == b"a0\n\x0012\n" + "é\n".encode()
                 assert await process.wait() == 0
 
+    @promise("X9")
+    async def test_what_is_written_is_text_or_bytes_of_any_kind(self, box: AsyncSandbox) -> None:
+        async with box.spawn("cat", stdin=True) as process:
+            for odd in (5, None, "\ud800", ["x"]):
+                with pytest.raises(InvalidCommand):
+                    await process.write(odd)  # type: ignore[arg-type]
+            for data in (b"a", bytearray(b"b"), memoryview(b"c.d.")[::2], "\udcff"):
+                await process.write(data)
+            await process.close_stdin()
+            assert b"".join([chunk.data async for chunk in process]) == b"abcd\xff"
+
     @promise("X4", "X9", delta=True)
     async def test_without_stdin_it_is_closed_at_once(self, box: AsyncSandbox) -> None:
         async with box.spawn("cat; echo end") as process:

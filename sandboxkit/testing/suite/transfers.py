@@ -64,6 +64,17 @@ def _local_tree(directory: Path) -> Path:
     return source
 
 
+def _sizeless(name: str) -> bytes:
+    """Give what a file of this machine holds that tells no size."""
+    path = Path(name)
+    if not path.exists():
+        pytest.skip(f"this machine has no {name}")
+    assert path.stat().st_size == 0
+    data = path.read_bytes()
+    assert data
+    return data
+
+
 def _files(source: Path, target: Path) -> None:
     """Compare a tree with the one that it should be, set-id bits aside."""
     wanted = sorted(path.relative_to(source) for path in source.rglob("*") if path.name != "fifo")
@@ -165,6 +176,11 @@ class Transfers:
         assert stat.S_IMODE((tmp_path / "x" / "y").stat().st_mode) == 0o640
         assert [each.bytes for each in told].count(3_000_000) == 2
         assert {each.total for each in told} == {3_000_000}
+        os.utime(source, (-WHEN, -WHEN))  # before 1970
+        await box.files.upload(source, f"{directory}/a/old")
+        assert (await box.files.stat(f"{directory}/a/old")).mtime == -WHEN
+        await box.files.download(f"{directory}/a/old", tmp_path / "old")
+        assert (tmp_path / "old").stat().st_mtime == -WHEN
         await box.files.mkdir(f"{directory}/d")
         with pytest.raises(sandboxkit.IsDirectory):
             await box.files.upload(source, f"{directory}/d")
@@ -176,6 +192,14 @@ class Transfers:
             await box.files.upload(tmp_path / "missing", f"{directory}/z")
         assert not (tmp_path / "z").exists()
         assert not await box.files.exists(f"{directory}/z")
+
+    @promise("F6")
+    async def test_what_tells_no_size_arrives(self, box: AsyncSandbox) -> None:
+        directory = await writable(box)
+        data = _sizeless("/proc/version")
+        result = await box.files.upload("/proc/version", f"{directory}/version")
+        assert await box.files.read(f"{directory}/version") == data
+        assert result.bytes == len(data)
 
     @promise("F6", delta=True)
     async def test_nothing_is_written_through_what_is_planted(self, box: AsyncSandbox, tmp_path: Path) -> None:
