@@ -25,7 +25,6 @@ from __future__ import annotations
 from sandboxkit.launcher import (
     AWAIT,
     SET_MARK,
-    STAT,
     TRAPS,
     WATCHDOG,
     Ticket,
@@ -39,6 +38,7 @@ from sandboxkit.launcher import (
     quote,
 )
 from sandboxkit.model import Command
+from sandboxkit.scan import STAT
 
 LONGEST_LINE = 4096
 """Bytes of a request that are read as a line, which shells do byte by byte; ``dd``, a process, reads a longer one."""

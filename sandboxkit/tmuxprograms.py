@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from sandboxkit.fileerrors import STOPPED, TOLD
 from sandboxkit.fileprograms import TAKE
-from sandboxkit.launcher import KILL_SECONDS, SCAN, SET_MARK, quote
+from sandboxkit.launcher import SET_MARK, quote
+from sandboxkit.scan import KILL_SECONDS, SCAN
 
 COLUMNS = 200
 ROWS = 50

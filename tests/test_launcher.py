@@ -23,8 +23,9 @@ from sandboxkit.errors import (
     StatusUnreported,
     WorkingDirectoryError,
 )
-from sandboxkit.launcher import BOOTSTRAP, SCAN, Place, Ticket, command_script, frame, kill_script
+from sandboxkit.launcher import BOOTSTRAP, Place, Ticket, command_script, frame, kill_script
 from sandboxkit.model import Command
+from sandboxkit.scan import SCAN
 from sandboxkit.sync import Client, Sandbox
 from sandboxkit.worlds import BlockingWorld
 from tests.support.expiry import expire, long_timeout
