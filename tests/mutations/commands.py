@@ -249,7 +249,7 @@ def the_last_byte_is_lost() -> None:
     replace(RecordScanner, "feed", make)
 
 
-@breaks("X10", "test_a_background_child_that_holds_the_pipe_delays_nothing", provider="poor")
+@breaks("X10", "test_a_background_child_that_holds_the_pipe_delays_nothing", provider="poor", warm=False)
 def a_commands_children_die_with_it() -> None:
     from sandboxkit.process import AsyncProcess
 
