@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from sandboxkit import plugins
+from tests.benchmarks.trial import output, require
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "run true",
     "run true, timeout",
@@ -52,24 +48,13 @@ WAYS = {
 
 @pytest.mark.parametrize("provider", ["local", "docker"])
 def test_one_round_of_the_benchmarks_gives_every_figure(provider: str, tmp_path: Path) -> None:
-    probe = plugins.probe(provider)
-    if not probe.works:
-        if provider in os.environ.get("SANDBOXKIT_REQUIRE", ""):
-            pytest.fail(f"{provider} does not work here: {probe.reason}")
-        pytest.skip(f"{provider} does not work here: {probe.reason}")
+    require(provider)
     files = ["--json", str(tmp_path / "json"), "--markdown", str(tmp_path / "markdown")]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.benchmarks", "--provider", provider, "--rounds", "1", *files],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr
+    printed = output("tests.benchmarks", "--provider", provider, "--rounds", "1", *files)
     found = json.loads((tmp_path / "json").read_text())
     for way, names in WAYS[provider].items():
         assert {row["name"] for row in found["operations"] if row["provider"] == way} == names
     assert all(row["ours_ms"] > 0 for row in found["operations"])
     assert [memory["output_mb"] for memory in found["memory"]] == [10, 100]
     assert all(memory["growth_mib"] > 0 for memory in found["memory"])
-    assert (tmp_path / "markdown").read_text() == done.stdout
+    assert (tmp_path / "markdown").read_text() == printed

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,22 +12,14 @@ from sandboxkit import Chunk, Result
 from sandboxkit.model import STDERR, STDOUT
 from tests.benchmarks.eciexec import expect
 from tests.benchmarks.plainwebsocket import joined
-
-ROOT = Path(__file__).parents[2]
+from tests.benchmarks.trial import output
 
 
 def test_a_small_run_gives_every_figure() -> None:
     sizes = (4_000, 300_000)
     messages = [f"--message={size}" for size in sizes]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.benchmarks.eciexec", "--megabytes=1", "--rounds=2", *messages],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    printed = output("tests.benchmarks.eciexec", "--megabytes=1", "--rounds=2", *messages)
+    found = json.loads(printed)
     measured = {(each["message"], each["world"], each["doing"]) for each in found["output"]}
     assert measured == set(product(sizes, ("blocking", "asyncio"), ("spawn", "exec", "exec, joined")))
     libraries = {(each["world"], each["library"].partition(" ")[0]) for each in found["output"]}

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-import pytest
-
-from sandboxkit import plugins
-
-ROOT = Path(__file__).parents[2]
+from tests.benchmarks.trial import output, require
 
 
 def test_a_small_run_gives_every_figure() -> None:
-    probe = plugins.probe("local")
-    if not probe.works:
-        pytest.skip(f"local does not work here: {probe.reason}")
+    require("local")
     small = ["--rounds=1", "--round-trip=2", "--fleet=3", "--idle=3", "--seconds=2"]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.benchmarks.eciwarm", *small],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    printed = output("tests.benchmarks.eciwarm", *small)
+    found = json.loads(printed)
     names = [each["name"] for each in found["far"]]
     assert names == ["run true", "run true, timeout", "write 1 KB", "read 1 KB", "tmux poll"]
     # Without a kept channel each is a call of the API, a connection, the websocket's handshake and the command.

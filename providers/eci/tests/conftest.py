@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sandboxkit_eci.emulator.backend import Backend
 from sandboxkit_eci.emulator.testing import Emulator, emulator
 
 from sandboxkit.aio import AsyncioWorld
@@ -43,9 +44,21 @@ def go(request: pytest.FixtureRequest) -> Go:
 
 
 @pytest.fixture
-def eci() -> Iterator[Emulator]:
-    """An emulator without processes."""
-    with emulator("none") as running:
+def backend() -> Backend | str:
+    """What is behind the emulator: no processes, unless a module has a backend of its own."""
+    return "none"
+
+
+@pytest.fixture
+def quirks() -> dict[str, Any]:
+    """What the emulator does otherwise, unless a test says."""
+    return {}
+
+
+@pytest.fixture
+def eci(backend: Backend | str, quirks: dict[str, Any]) -> Iterator[Emulator]:
+    """An emulator."""
+    with emulator(backend, quirks=quirks) as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,12 +24,6 @@ pytestmark = pytest.mark.usefixtures("no_proxy")
 @pytest.fixture
 def backend() -> ScriptedBackend:
     return ScriptedBackend()
-
-
-@pytest.fixture
-def eci(backend: ScriptedBackend) -> Iterator[Emulator]:
-    with emulator(backend) as running_one:
-        yield running_one
 
 
 def log(client: Any, group: str, **given: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from alibabacloud_eci20180808 import models
 from sandboxkit_eci.emulator.instancetypes import GPU, TIMES_XLARGE, named
-from sandboxkit_eci.emulator.testing import Emulator, emulator
+from sandboxkit_eci.emulator.testing import Emulator
 
 from .asking import REGION, code, create, groups, no_proxy, running, sdk
 from .scripted import ScriptedBackend
@@ -21,12 +20,6 @@ pytestmark = pytest.mark.usefixtures("no_proxy")
 @pytest.fixture
 def backend() -> ScriptedBackend:
     return ScriptedBackend()
-
-
-@pytest.fixture
-def eci(backend: ScriptedBackend) -> Iterator[Emulator]:
-    with emulator(backend) as running_one:
-        yield running_one
 
 
 @pytest.mark.parametrize(

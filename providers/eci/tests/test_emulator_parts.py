@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +22,6 @@ pytestmark = pytest.mark.usefixtures("no_proxy")
 @pytest.fixture
 def backend() -> ScriptedBackend:
     return ScriptedBackend()
-
-
-@pytest.fixture
-def eci(backend: ScriptedBackend) -> Iterator[Emulator]:
-    with emulator(backend) as it:
-        yield it
 
 
 def test_a_list_is_of_one_compute_category(eci: Emulator) -> None:

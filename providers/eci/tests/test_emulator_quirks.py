@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -34,20 +33,8 @@ pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 @pytest.fixture
-def quirks() -> dict[str, Any]:
-    """What a test that holds no quirk's positions asks for."""
-    return {}
-
-
-@pytest.fixture
 def backend() -> ScriptedBackend:
     return ScriptedBackend()
-
-
-@pytest.fixture
-def eci(quirks: dict[str, Any], backend: ScriptedBackend) -> Iterator[Emulator]:
-    with emulator(backend, quirks=quirks) as running_one:
-        yield running_one
 
 
 def refusal(call: Any) -> str:
